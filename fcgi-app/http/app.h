@@ -1,0 +1,30 @@
+/*
+ * What all requests of one worker share.  Built before the threads start;
+ * each part is thread-safe by its own header's word.
+ */
+#ifndef ZIGGIE_HTTP_APP_H
+#define ZIGGIE_HTTP_APP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct auth;
+struct cache;
+struct conf;
+struct db_pool;
+struct host_service;
+struct scoreboard;
+
+struct app {
+	const struct conf *conf;
+	struct db_pool *pool;
+	struct cache *cache;
+	struct auth *auth;
+	struct host_service *host;
+	struct scoreboard *scoreboard;
+	int64_t started_us; /* wall time */
+	_Atomic bool ready; /* warmed up */
+	_Atomic bool draining;
+};
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * A route is a row, and policy stands in the row.  The router, the limits, the
+ * access tests and the API description are all made from these rows.
+ */
+#ifndef ZIGGIE_HTTP_ROUTE_H
+#define ZIGGIE_HTTP_ROUTE_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct http_request;
+struct http_response;
+
+enum http_method {
+	HTTP_GET = 1 << 0,
+	HTTP_HEAD = 1 << 1, /* answered by the GET row, without a body */
+	HTTP_POST = 1 << 2,
+	HTTP_PUT = 1 << 3,
+	HTTP_PATCH = 1 << 4,
+	HTTP_DELETE = 1 << 5,
+	HTTP_OPTIONS = 1 << 6,
+};
+
+/* Who may call it.  There is no default: 0 does not compile into the table's checks. */
+enum route_access {
+	ACCESS_PUBLIC = 1,   /* anybody; credentials are not looked at */
+	ACCESS_OPTIONAL,     /* anybody; a principal is noted when credentials are good */
+	ACCESS_READONLY,     /* any principal */
+	ACCESS_USER,	     /* role user or admin */
+	ACCESS_ADMIN,	     /* role admin */
+	ACCESS_LOCAL,	     /* a loopback client, the metrics token or an admin */
+};
+
+enum route_rate {
+	RATE_NONE = 1,
+	RATE_READ,
+	RATE_LOGS,
+	RATE_CONTROL,
+	RATE_LOGIN,
+	RATE_ACCOUNT,
+	RATE_SEARCH,
+	RATE_INGEST,
+};
+
+/* Caps on what runs at once in a worker: heavy a quarter of the threads, normal all but two. */
+enum route_weight {
+	WEIGHT_LIGHT = 1, /* health, sign-in, administrators: the two threads kept free */
+	WEIGHT_NORMAL,
+	WEIGHT_HEAVY,
+};
+
+enum route_body {
+	BODY_NONE = 1,
+	BODY_JSON,
+	BODY_FORM,
+	BODY_JSON_OR_FORM,
+};
+
+/*
+ * Fills the response, or returns an error and a message, which becomes the
+ * problem answer; a half-filled response is discarded then.
+ */
+typedef enum err route_handler(struct http_request *request, struct http_response *response,
+			       struct errmsg *why);
+
+struct route {
+	enum http_method method;
+	const char *path; /* "/api/auth/users/{id}"; a {name} takes one segment */
+	enum route_access access;
+	enum route_rate rate;
+	enum route_weight weight;
+	enum route_body body;
+	route_handler *handler;
+	const char *summary;
+};
+
+/* What fcgi-app/routes.c lists: a table of rows from each api file. */
+struct route_table {
+	const struct route *rows;
+	size_t count;
+};
+
+extern const struct route_table route_tables[];
+extern const size_t route_table_count;
+
+#endif

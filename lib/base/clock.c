@@ -1,0 +1,49 @@
+#include "base/clock.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+static _Atomic int64_t test_shift_ns;
+
+int64_t clock_mono_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec +
+	       atomic_load_explicit(&test_shift_ns, memory_order_relaxed);
+}
+
+int64_t clock_wall_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * US_PER_S + now.tv_nsec / NS_PER_US +
+	       atomic_load_explicit(&test_shift_ns, memory_order_relaxed) / NS_PER_US;
+}
+
+void clock_test_shift(int64_t ns)
+{
+	atomic_fetch_add(&test_shift_ns, ns);
+}
+
+static size_t format_seconds(int64_t wall_us, char out[CLOCK_TEXT_MAX])
+{
+	time_t seconds = (time_t)(wall_us / US_PER_S);
+	struct tm utc;
+	gmtime_r(&seconds, &utc);
+	return strftime(out, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &utc);
+}
+
+void clock_format_utc(int64_t wall_us, char out[CLOCK_TEXT_MAX])
+{
+	size_t len = format_seconds(wall_us, out);
+	snprintf(out + len, CLOCK_TEXT_MAX - len, ".%03dZ",
+		 (int)(wall_us % US_PER_S / US_PER_MS));
+}
+
+void clock_format_legacy(int64_t wall_us, char out[CLOCK_TEXT_MAX])
+{
+	size_t len = format_seconds(wall_us, out);
+	snprintf(out + len, CLOCK_TEXT_MAX - len, ".%06d", (int)(wall_us % US_PER_S));
+}

@@ -1,0 +1,64 @@
+#include "base/escape.h"
+
+#include "base/utf8.h"
+
+static const char hex[] = "0123456789abcdef";
+
+static void escape_control(struct strbuf *out, unsigned char c)
+{
+	switch (c) {
+	case '"':
+		strbuf_add(out, "\\\"", 2);
+		break;
+	case '\\':
+		strbuf_add(out, "\\\\", 2);
+		break;
+	case '\n':
+		strbuf_add(out, "\\n", 2);
+		break;
+	case '\r':
+		strbuf_add(out, "\\r", 2);
+		break;
+	case '\t':
+		strbuf_add(out, "\\t", 2);
+		break;
+	default: {
+		char code[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+		strbuf_add(out, code, sizeof(code));
+	}
+	}
+}
+
+static int plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+void escape_json(struct strbuf *out, const char *text, size_t len)
+{
+	strbuf_addc(out, '"');
+	for (size_t i = 0; i < len;) {
+		size_t run = i;
+		while (run < len && plain((unsigned char)text[run]))
+			run++;
+		strbuf_add(out, text + i, run - i);
+		i = run;
+		if (i == len)
+			break;
+		unsigned char c = (unsigned char)text[i];
+		if (c < 0x80) {
+			escape_control(out, c);
+			i++;
+			continue;
+		}
+		size_t step = utf8_sequence(text + i, len - i);
+		if (step == 0) {
+			strbuf_add(out, "\xef\xbf\xbd", 3);
+			i++;
+		} else {
+			strbuf_add(out, text + i, step);
+			i += step;
+		}
+	}
+	strbuf_addc(out, '"');
+}

@@ -1,0 +1,50 @@
+#include "base/utf8.h"
+
+static bool continues(const unsigned char *s, size_t from, size_t count)
+{
+	for (size_t i = from; i < from + count; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return false;
+	return true;
+}
+
+size_t utf8_sequence(const char *text, size_t len)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	if (len == 0)
+		return 0;
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		return len >= 2 && continues(s, 1, 1) ? 2 : 0;
+	if ((s[0] & 0xf0) == 0xe0) {
+		if (len < 3 || !continues(s, 1, 2))
+			return 0;
+		if (s[0] == 0xe0 && s[1] < 0xa0)
+			return 0; /* overlong */
+		if (s[0] == 0xed && s[1] > 0x9f)
+			return 0; /* a surrogate */
+		return 3;
+	}
+	if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+		if (len < 4 || !continues(s, 1, 3))
+			return 0;
+		if (s[0] == 0xf0 && s[1] < 0x90)
+			return 0; /* overlong */
+		if (s[0] == 0xf4 && s[1] > 0x8f)
+			return 0; /* above U+10FFFF */
+		return 4;
+	}
+	return 0;
+}
+
+bool utf8_valid(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		size_t step = utf8_sequence(text + i, len - i);
+		if (step == 0)
+			return false;
+		i += step;
+	}
+	return true;
+}

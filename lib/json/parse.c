@@ -1,0 +1,238 @@
+#include "json/parse.h"
+
+#include <json.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+enum { MAX_DEPTH = 32 };
+
+/* Both are json-c's object under another name, so that its header stays in this file. */
+static struct json_object *object_of(const struct json_node *node)
+{
+	return (struct json_object *)(uintptr_t)node;
+}
+
+/*
+ * json-c keeps the last of several members with one name, silently.  It never
+ * copies what it drops, so members are counted while scanning the text, which is
+ * known to be well-formed by then: every ':' outside a string is one member.
+ */
+static size_t count_members_in_text(const char *text, size_t len)
+{
+	size_t count = 0;
+	bool in_string = false;
+	for (size_t i = 0; i < len; i++) {
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && text[i] == ':')
+			count++;
+	}
+	return count;
+}
+
+static size_t count_members(struct json_object *value)
+{
+	size_t count = 0;
+	if (json_object_is_type(value, json_type_object)) {
+		json_object_object_foreach(value, key, member)
+		{
+			(void)key;
+			count += 1 + count_members(member);
+		}
+	} else if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			count += count_members(json_object_array_get_idx(value, i));
+	}
+	return count;
+}
+
+/* In well-formed JSON an escaped NUL is the only way for a NUL to get into a string. */
+static bool has_nul_escape(const char *text, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++) {
+		if (text[i] != '\\')
+			continue;
+		if (len - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0)
+			return true;
+		i++;
+	}
+	return false;
+}
+
+static unsigned hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	return (unsigned)((c | 0x20) - 'a') + 10;
+}
+
+static unsigned escaped_unit(const char *digits)
+{
+	unsigned unit = 0;
+	for (int i = 0; i < 4; i++)
+		unit = unit << 4 | hex_digit(digits[i]);
+	return unit;
+}
+
+/* json-c turns half a surrogate pair into U+FFFD; here it is an error. */
+static bool has_lone_surrogate(const char *text, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++) {
+		if (text[i] != '\\')
+			continue;
+		if (text[i + 1] != 'u' || len - i < 6) {
+			i++;
+			continue;
+		}
+		unsigned unit = escaped_unit(text + i + 2);
+		i += 5;
+		if (unit >= 0xdc00 && unit <= 0xdfff)
+			return true;
+		if (unit < 0xd800 || unit > 0xdbff)
+			continue;
+		if (len - i < 7 || text[i + 1] != '\\' || text[i + 2] != 'u')
+			return true;
+		unsigned low = escaped_unit(text + i + 3);
+		if (low < 0xdc00 || low > 0xdfff)
+			return true;
+		i += 6;
+	}
+	return false;
+}
+
+static enum err check_beyond_json_c(const char *text, size_t len, struct json_object *root,
+				    struct errmsg *why)
+{
+	if (has_nul_escape(text, len))
+		return err_set(why, ERR_MALFORMED, "a string holds the NUL character");
+	if (has_lone_surrogate(text, len))
+		return err_set(why, ERR_MALFORMED, "a string holds half a surrogate pair");
+	if (count_members(root) != count_members_in_text(text, len))
+		return err_set(why, ERR_MALFORMED, "an object has two members with the same name");
+	return ERR_OK;
+}
+
+enum err json_parse(const char *text, size_t len, struct json_doc **out, struct errmsg *why)
+{
+	if (len > INT_MAX)
+		return err_set(why, ERR_TOO_LARGE, "the JSON text is too long");
+	if (!utf8_valid(text, len))
+		return err_set(why, ERR_MALFORMED, "the body is not valid UTF-8");
+	if (memchr(text, '\0', len) != NULL)
+		return err_set(why, ERR_MALFORMED, "the body holds a NUL byte");
+	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
+	if (tokener == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory parsing JSON");
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	struct json_object *root = json_tokener_parse_ex(tokener, text, (int)len);
+	enum json_tokener_error error = json_tokener_get_error(tokener);
+	if (error == json_tokener_continue && root == NULL) {
+		/* A bare number or literal ends only when something follows it. */
+		root = json_tokener_parse_ex(tokener, "", -1);
+		error = json_tokener_get_error(tokener);
+	}
+	size_t end = json_tokener_get_parse_end(tokener);
+	json_tokener_free(tokener);
+	if (error == json_tokener_continue)
+		return err_set(why, ERR_MALFORMED, "the JSON text ends too early");
+	if (error != json_tokener_success) {
+		json_object_put(root);
+		return err_set(why, ERR_MALFORMED, "broken JSON at byte %zu: %s", end,
+			       json_tokener_error_desc(error));
+	}
+	if (root == NULL)
+		return err_set(why, ERR_INVALID, "the body must be a JSON object, not null");
+	enum err err = check_beyond_json_c(text, len, root, why);
+	if (err != ERR_OK) {
+		json_object_put(root);
+		return err;
+	}
+	*out = (struct json_doc *)root;
+	return ERR_OK;
+}
+
+void json_doc_free(struct json_doc *doc)
+{
+	json_object_put((struct json_object *)doc);
+}
+
+const struct json_node *json_root(const struct json_doc *doc)
+{
+	return (const struct json_node *)doc;
+}
+
+void json_fields_init(struct json_fields *f, const struct json_node *object)
+{
+	f->object = object;
+	f->error_count = 0;
+	if (!json_object_is_type(object_of(object), json_type_object)) {
+		f->object = NULL;
+		json_field_error(f, "body", "must be a JSON object");
+	}
+}
+
+void json_field_error(struct json_fields *f, const char *field, const char *format, ...)
+{
+	if (f->error_count == JSON_FIELD_ERRORS_MAX)
+		return;
+	struct field_error *error = &f->errors[f->error_count++];
+	snprintf(error->field, sizeof(error->field), "%s", field);
+	va_list args;
+	va_start(args, format);
+	vsnprintf(error->detail, sizeof(error->detail), format, args);
+	va_end(args);
+}
+
+static size_t count_characters(const char *text, size_t len)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < len; i++)
+		count += ((unsigned char)text[i] & 0xc0) != 0x80;
+	return count;
+}
+
+static const char *checked_string(struct json_fields *f, const char *field,
+				  struct json_object *value, size_t min, size_t max)
+{
+	if (!json_object_is_type(value, json_type_string)) {
+		json_field_error(f, field, "must be a string");
+		return NULL;
+	}
+	const char *text = json_object_get_string(value);
+	size_t count = count_characters(text, (size_t)json_object_get_string_len(value));
+	if (count < min || count > max) {
+		json_field_error(f, field, "must have %zu to %zu characters, has %zu", min, max,
+				 count);
+		return NULL;
+	}
+	return text;
+}
+
+const char *json_need_string(struct json_fields *f, const char *field, size_t min, size_t max)
+{
+	struct json_object *value;
+	if (f->object == NULL)
+		return NULL;
+	if (!json_object_object_get_ex(object_of(f->object), field, &value)) {
+		json_field_error(f, field, "is missing");
+		return NULL;
+	}
+	return checked_string(f, field, value, min, max);
+}
+
+const char *json_want_string(struct json_fields *f, const char *field, size_t min, size_t max,
+			     bool *present)
+{
+	struct json_object *value = NULL;
+	*present = f->object != NULL &&
+		   json_object_object_get_ex(object_of(f->object), field, &value);
+	if (value == NULL)
+		return NULL;
+	return checked_string(f, field, value, min, max);
+}
