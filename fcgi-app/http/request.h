@@ -38,7 +38,7 @@ struct http_request {
 	size_t param_count;
 
 	enum http_method method;
-	const char *path; /* decoded and checked */
+	const char *path;  /* decoded and checked */
 	const char *query; /* raw, "" when there is none */
 	const char *body;
 	size_t body_len;
@@ -49,10 +49,10 @@ struct http_request {
 
 	struct principal principal; /* role ROLE_NONE when there is none */
 	const char *remote_addr;
-	char id[65];	     /* the web server's request id, or our own */
-	char trace_id[33];   /* from traceparent; "" when there is none */
-	int64_t arrived_ns;  /* monotonic: when it came to the web server, as far as known */
-	int64_t started_ns;  /* monotonic: when a thread took it */
+	char id[65];        /* the web server's request id, or our own */
+	char trace_id[33];  /* from traceparent; "" when there is none */
+	int64_t arrived_ns; /* monotonic: when it came to the web server, as far as known */
+	int64_t started_ns; /* monotonic: when a thread took it */
 	enum http_phase phase;
 	int64_t spans[PHASE_COUNT];
 };
@@ -60,7 +60,7 @@ struct http_request {
 struct http_response {
 	int status;
 	const char *content_type; /* "application/json" unless set */
-	struct strbuf headers;	  /* further header lines, each "Name: value\r\n" */
+	struct strbuf headers;    /* further header lines, each "Name: value\r\n" */
 	struct strbuf body;
 };
 
@@ -76,8 +76,8 @@ const char *http_path_arg(const struct http_request *r, const char *name);
 enum err http_query(const struct http_request *r, const char *name, const char **out,
 		    struct errmsg *why);
 /* As above for a number within bounds; *out keeps its value when the parameter is absent. */
-enum err http_query_number(const struct http_request *r, const char *name, int64_t min,
-			   int64_t max, int64_t *out, struct errmsg *why);
+enum err http_query_number(const struct http_request *r, const char *name, int64_t min, int64_t max,
+			   int64_t *out, struct errmsg *why);
 
 /* The body as JSON object, or ERR_MALFORMED; freed with the request. */
 enum err http_body_json(struct http_request *r, struct json_doc **out, struct errmsg *why);

@@ -24,12 +24,12 @@ enum http_method {
 
 /* Who may call it.  There is no default: 0 does not compile into the table's checks. */
 enum route_access {
-	ACCESS_PUBLIC = 1,   /* anybody; credentials are not looked at */
-	ACCESS_OPTIONAL,     /* anybody; a principal is noted when credentials are good */
-	ACCESS_READONLY,     /* any principal */
-	ACCESS_USER,	     /* role user or admin */
-	ACCESS_ADMIN,	     /* role admin */
-	ACCESS_LOCAL,	     /* a loopback client, the metrics token or an admin */
+	ACCESS_PUBLIC = 1, /* anybody; credentials are not looked at */
+	ACCESS_OPTIONAL,   /* anybody; a principal is noted when credentials are good */
+	ACCESS_READONLY,   /* any principal */
+	ACCESS_USER,       /* role user or admin */
+	ACCESS_ADMIN,      /* role admin */
+	ACCESS_LOCAL,      /* a loopback client, the metrics token or an admin */
 };
 
 enum route_rate {

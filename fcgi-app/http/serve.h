@@ -29,7 +29,7 @@ struct http_input {
 	size_t param_count;
 	const char *body;
 	size_t body_len;
-	int client_fd;	     /* watched for a hang-up while waiting; -1 for none */
+	int client_fd;       /* watched for a hang-up while waiting; -1 for none */
 	int64_t received_ns; /* monotonic: when its first byte was read */
 	enum err refused;    /* not ERR_OK: answer this at once, without routing or handling */
 	const char *refusal; /* the detail of such an answer; NULL takes the error's text */

@@ -11,9 +11,9 @@ enum role { ROLE_NONE = 0, ROLE_READONLY, ROLE_USER, ROLE_ADMIN };
 /* A plain value, copied out of the token cache. */
 struct principal {
 	enum role role;
-	char user_id[37]; /* UUID text */
+	char user_id[37];       /* UUID text */
 	char username[101 * 4]; /* up to 100 characters of UTF-8 */
-	int64_t expires_us; /* wall time at which the credential ends */
+	int64_t expires_us;     /* wall time at which the credential ends */
 };
 
 const char *role_name(enum role role); /* "admin" */

@@ -20,7 +20,7 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *head; /* the chunk in use; older ones behind it */
-	size_t used;		  /* bytes handed out since the last reset */
+	size_t used;              /* bytes handed out since the last reset */
 	size_t limit;
 	size_t chunk_size;
 	bool overflowed;

@@ -38,8 +38,7 @@ static size_t format_seconds(int64_t wall_us, char out[CLOCK_TEXT_MAX])
 void clock_format_utc(int64_t wall_us, char out[CLOCK_TEXT_MAX])
 {
 	size_t len = format_seconds(wall_us, out);
-	snprintf(out + len, CLOCK_TEXT_MAX - len, ".%03dZ",
-		 (int)(wall_us % US_PER_S / US_PER_MS));
+	snprintf(out + len, CLOCK_TEXT_MAX - len, ".%03dZ", (int)(wall_us % US_PER_S / US_PER_MS));
 }
 
 void clock_format_legacy(int64_t wall_us, char out[CLOCK_TEXT_MAX])

@@ -18,27 +18,27 @@
 
 enum err {
 	ERR_OK = 0,
-	ERR_NOMEM,	 /* out of memory, or a request's arena is full */
-	ERR_INVALID,	 /* well-formed input with a value that is not allowed: 422 */
-	ERR_MALFORMED,	 /* input that can't be read at all: 400 */
+	ERR_NOMEM,        /* out of memory, or a request's arena is full */
+	ERR_INVALID,      /* well-formed input with a value that is not allowed: 422 */
+	ERR_MALFORMED,    /* input that can't be read at all: 400 */
 	ERR_UNAUTHORIZED, /* no or bad credentials */
-	ERR_FORBIDDEN,	 /* known, but not allowed */
+	ERR_FORBIDDEN,    /* known, but not allowed */
 	ERR_NOT_FOUND,
-	ERR_METHOD,	 /* the path exists, the method does not */
-	ERR_CONFLICT,	 /* the record's state or a unique key does not allow it */
+	ERR_METHOD,       /* the path exists, the method does not */
+	ERR_CONFLICT,     /* the record's state or a unique key does not allow it */
 	ERR_PRECONDITION, /* If-Match did not match */
 	ERR_TOO_LARGE,
 	ERR_MEDIA_TYPE,
 	ERR_RATE_LIMITED,
-	ERR_CANCELLED,	 /* the client went away; nobody reads the answer */
-	ERR_TIMEOUT,	 /* the deadline passed */
-	ERR_OVERLOADED,	 /* refused early: too much waits already */
-	ERR_UNAVAILABLE, /* a dependency does not answer */
+	ERR_CANCELLED,       /* the client went away; nobody reads the answer */
+	ERR_TIMEOUT,         /* the deadline passed */
+	ERR_OVERLOADED,      /* refused early: too much waits already */
+	ERR_UNAVAILABLE,     /* a dependency does not answer */
 	ERR_UNKNOWN_OUTCOME, /* connection lost during COMMIT: it may or may not have happened */
-	ERR_RETRY,	 /* deadlock or lock wait: run the transaction again; never leaves lib/db */
-	ERR_IO,		 /* a system call failed; the message has errno's text */
-	ERR_PROTOCOL,	 /* a peer broke its protocol */
-	ERR_INTERNAL,	 /* a bug, or a state nobody foresaw */
+	ERR_RETRY,    /* deadlock or lock wait: run the transaction again; never leaves lib/db */
+	ERR_IO,       /* a system call failed; the message has errno's text */
+	ERR_PROTOCOL, /* a peer broke its protocol */
+	ERR_INTERNAL, /* a bug, or a state nobody foresaw */
 	ERR_COUNT
 };
 
@@ -59,8 +59,8 @@ enum err err_set(struct errmsg *why, enum err code, const char *format, ...)
 enum err err_errno(struct errmsg *why, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-const char *err_name(enum err code);	    /* "not_found": stable, for logs and problem types */
-const char *err_text(enum err code);	    /* "Not Found": a title for people */
-int err_http_status(enum err code);	    /* 404 */
+const char *err_name(enum err code); /* "not_found": stable, for logs and problem types */
+const char *err_text(enum err code); /* "Not Found": a title for people */
+int err_http_status(enum err code);  /* 404 */
 
 #endif

@@ -65,8 +65,7 @@ static enum err open_path(const char *path, int *out, struct errmsg *why)
 	return ERR_OK;
 }
 
-enum err log_open(const char *program, const char *path, enum log_level least,
-		  struct errmsg *why)
+enum err log_open(const char *program, const char *path, enum log_level least, struct errmsg *why)
 {
 	int fd = STDERR_FILENO;
 	enum err err = open_path(path, &fd, why);

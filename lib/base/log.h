@@ -66,8 +66,7 @@ struct log_field {
  * error; a file is opened for appending, 0640.  Until log_open() lines go to
  * standard error as program "ziggie".
  */
-enum err log_open(const char *program, const char *path, enum log_level least,
-		  struct errmsg *why);
+enum err log_open(const char *program, const char *path, enum log_level least, struct errmsg *why);
 /* Opens the same path again, after logrotate moved it. */
 enum err log_reopen(struct errmsg *why);
 void log_set_level(enum log_level least);

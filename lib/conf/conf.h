@@ -41,8 +41,8 @@ extern const struct conf_row conf_rows[CONF_COUNT];
 
 struct conf_value {
 	int64_t number; /* UINT, BOOL, DURATION (ms), SIZE (bytes) */
-	char *text;	/* TEXT, PATH */
-	char *source;	/* "default", "FILE:LINE", "ZIGGIE_X" or "--x" */
+	char *text;     /* TEXT, PATH */
+	char *source;   /* "default", "FILE:LINE", "ZIGGIE_X" or "--x" */
 };
 
 struct conf {

@@ -230,8 +230,8 @@ const char *json_want_string(struct json_fields *f, const char *field, size_t mi
 			     bool *present)
 {
 	struct json_object *value = NULL;
-	*present = f->object != NULL &&
-		   json_object_object_get_ex(object_of(f->object), field, &value);
+	*present =
+	    f->object != NULL && json_object_object_get_ex(object_of(f->object), field, &value);
 	if (value == NULL)
 		return NULL;
 	return checked_string(f, field, value, min, max);

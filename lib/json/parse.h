@@ -52,7 +52,8 @@ void json_field_error(struct json_fields *f, const char *field, const char *form
 
 /* Lengths in characters (code points).  NULL after an error. */
 const char *json_need_string(struct json_fields *f, const char *field, size_t min, size_t max);
-/* As above, but absent or null is allowed and gives NULL; *present says whether the key was there. */
+/* As above, but absent or null is allowed and gives NULL; *present says whether the key was there.
+ */
 const char *json_want_string(struct json_fields *f, const char *field, size_t min, size_t max,
 			     bool *present);
 

@@ -1,0 +1,145 @@
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/deadline.h"
+#include "base/error.h"
+#include "base/escape.h"
+#include "base/num.h"
+#include "base/strbuf.h"
+#include "base/utf8.h"
+
+static void test_strbuf_grows_and_keeps_its_terminator(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP b = STRBUF_INIT;
+	assert_string_equal(b.data, "");
+	for (int i = 0; i < 1000; i++)
+		strbuf_addf(&b, "%d,", i);
+	strbuf_addi(&b, INT64_MIN);
+	assert_false(b.failed);
+	assert_int_equal(strlen(b.data), b.len);
+	assert_string_equal(b.data + b.len - 20, "-9223372036854775808");
+	strbuf_truncate(&b, 2);
+	assert_string_equal(b.data, "0,");
+}
+
+static void test_arena_stops_at_its_limit(void **state)
+{
+	(void)state;
+	struct arena a;
+	arena_init(&a, 1024, 8192);
+	assert_non_null(arena_alloc(&a, 5000));
+	assert_null(arena_alloc(&a, 5000));
+	assert_true(a.overflowed);
+	arena_reset(&a);
+	assert_false(a.overflowed);
+	assert_string_equal(arena_printf(&a, "%s-%d", "x", 7), "x-7");
+	assert_null(arena_calloc(&a, SIZE_MAX / 2, 3));
+	arena_release(&a);
+}
+
+static void test_numbers_take_digits_only(void **state)
+{
+	(void)state;
+	uint64_t u = 7;
+	assert_true(num_u64s("18446744073709551615", 0, UINT64_MAX, &u));
+	assert_true(u == UINT64_MAX);
+	const char *bad[] = {"", " 1", "1 ", "+1", "-1", "0x1", "18446744073709551616", "1e3"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		u = 7;
+		assert_false(num_u64s(bad[i], 0, UINT64_MAX, &u));
+		assert_true(u == 7);
+	}
+	assert_false(num_u64s("9", 10, 20, &u));
+	assert_false(num_u64s("21", 10, 20, &u));
+	int64_t i = 0;
+	assert_true(num_i64("-9223372036854775808", 20, INT64_MIN, INT64_MAX, &i));
+	assert_true(i == INT64_MIN);
+	assert_false(num_i64("9223372036854775808", 19, INT64_MIN, INT64_MAX, &i));
+	assert_false(num_i64("-", 1, INT64_MIN, INT64_MAX, &i));
+}
+
+static void test_utf8_refuses_what_rfc3629_does(void **state)
+{
+	(void)state;
+	assert_true(utf8_valid("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 10));
+	const char *bad[] = {"\x80",
+			     "\xc0\xaf",
+			     "\xe0\x80\xaf",
+			     "\xed\xa0\x80",
+			     "\xf4\x90\x80\x80",
+			     "\xf0\x80\x80\x80",
+			     "\xc3",
+			     "\xff"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(utf8_valid(bad[i], strlen(bad[i])));
+}
+
+static void test_escape_repairs_and_escapes(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP b = STRBUF_INIT;
+	escape_json(&b, "a\"\\\n\x01\x7f\xff\xc3\xa9", 9);
+	assert_string_equal(b.data, "\"a\\\"\\\\\\n\\u0001\\u007f\xef\xbf\xbd\xc3\xa9\"");
+}
+
+static void test_deadline_passes_with_the_clock(void **state)
+{
+	(void)state;
+	struct deadline d = deadline_in_ms(5000);
+	assert_false(deadline_passed(&d));
+	assert_in_range(deadline_left_ms(&d), 4900, 5000);
+	assert_in_range(deadline_left_ms(&(struct deadline){deadline_min_ms(&d, 100).at_ns, -1}), 1,
+			100);
+	clock_test_shift(6 * NS_PER_S);
+	assert_true(deadline_passed(&d));
+	assert_int_equal(deadline_left_ms(&d), 0);
+	clock_test_shift(-6 * NS_PER_S);
+}
+
+static void test_times_are_iso_8601(void **state)
+{
+	(void)state;
+	char text[CLOCK_TEXT_MAX];
+	clock_format_utc(INT64_C(1700000000123456), text);
+	assert_string_equal(text, "2023-11-14T22:13:20.123Z");
+	clock_format_legacy(INT64_C(1700000000123456), text);
+	assert_string_equal(text, "2023-11-14T22:13:20.123456");
+}
+
+static void test_every_error_has_a_status(void **state)
+{
+	(void)state;
+	for (int i = 0; i < ERR_COUNT; i++) {
+		assert_non_null(err_name((enum err)i));
+		assert_non_null(err_text((enum err)i));
+		assert_in_range(err_http_status((enum err)i), 200, 599);
+	}
+	struct errmsg why = ERRMSG_INIT;
+	assert_int_equal(err_set(&why, ERR_CONFLICT, "%s is taken", "name"), ERR_CONFLICT);
+	assert_string_equal(why.text, "name is taken");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_strbuf_grows_and_keeps_its_terminator),
+	    cmocka_unit_test(test_arena_stops_at_its_limit),
+	    cmocka_unit_test(test_numbers_take_digits_only),
+	    cmocka_unit_test(test_utf8_refuses_what_rfc3629_does),
+	    cmocka_unit_test(test_escape_repairs_and_escapes),
+	    cmocka_unit_test(test_deadline_passes_with_the_clock),
+	    cmocka_unit_test(test_times_are_iso_8601),
+	    cmocka_unit_test(test_every_error_has_a_status),
+	};
+	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
