@@ -33,6 +33,8 @@ ROW(log_requests,       BOOL,     "yes",     0,     1,        "",          RELOA
 /* Requests */
 ROW(request_timeout,    DURATION, "9500ms",  100,   600000,   "",          RELOAD,  "Deadline of a request, counted from its arrival at the web server; keep it below the web server's own limit.")
 ROW(read_timeout,       DURATION, "10s",     100,   600000,   "",          RELOAD,  "How long a connection may take from a request's first byte to its last.")
+ROW(write_timeout,      DURATION, "30s",     100,   600000,   "",          RELOAD,  "How long the web server may take none of an answer before the connection is closed.")
+ROW(idle_timeout,       DURATION, "60s",     1000,  3600000,  "",          RELOAD,  "How long a kept connection may wait for its next request; keep it well above the web server's keepalive_timeout.")
 ROW(max_body,           SIZE,     "1M",      1024,  67108864, "",          RELOAD,  "Largest request body; larger ones are refused with 413.")
 ROW(queue_target,       DURATION, "100ms",   1,     60000,    "",          RELOAD,  "Time in the queue that is tolerated; when every request of queue_interval waited longer, those over twice this time are refused.")
 ROW(queue_interval,     DURATION, "500ms",   10,    60000,    "",          RELOAD,  "How long the queue must stay over queue_target before requests are refused.")
