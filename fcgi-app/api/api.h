@@ -1,0 +1,14 @@
+/*
+ * The rows that each file of this folder exports, for fcgi-app/routes.c.
+ */
+#ifndef ZIGGIE_API_API_H
+#define ZIGGIE_API_API_H
+
+#include <stddef.h>
+
+#include "http/route.h"
+
+extern const struct route system_routes[];
+extern const size_t system_route_count;
+
+#endif
