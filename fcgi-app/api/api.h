@@ -8,6 +8,9 @@
 
 #include "http/route.h"
 
+extern const struct route auth_routes[];
+extern const size_t auth_route_count;
+
 extern const struct route system_routes[];
 extern const size_t system_route_count;
 

@@ -26,6 +26,7 @@ enum http_method {
 enum route_access {
 	ACCESS_PUBLIC = 1, /* anybody; credentials are not looked at */
 	ACCESS_OPTIONAL,   /* anybody; a principal is noted when credentials are good */
+	ACCESS_HOST,       /* any principal; for a while also one known before the database went */
 	ACCESS_READONLY,   /* any principal */
 	ACCESS_USER,       /* role user or admin */
 	ACCESS_ADMIN,      /* role admin */

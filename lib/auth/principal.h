@@ -16,6 +16,7 @@ struct principal {
 	int64_t expires_us;     /* wall time at which the credential ends */
 };
 
-const char *role_name(enum role role); /* "admin" */
+const char *role_name(enum role role);  /* "admin" */
+enum role role_parse(const char *name); /* ROLE_NONE when it is not the name of one */
 
 #endif
