@@ -109,16 +109,17 @@ bool cache_available(const struct cache *c);
 struct cache_stats {
 	uint64_t hits;      /* lookups answered by L1, fresh or being refreshed */
 	uint64_t misses;    /* lookups that were not */
-	uint64_t stale;     /* answers marked stale: cache_count_stale() */
 	uint64_t evictions; /* values dropped for want of room */
 	uint64_t memcached_hits;
 	uint64_t memcached_misses;
-	uint64_t memcached_errors;  /* exchanges that failed */
-	uint64_t memcached_skipped; /* not tried, as the server had failed just before */
+	uint64_t memcached_stores;
+	uint64_t memcached_errors;     /* exchanges that failed */
+	uint64_t memcached_mismatches; /* among them: values of another key, or not ours */
+	uint64_t memcached_skipped;    /* not tried, as the server had failed just before */
+	unsigned servers_down;
 	size_t entries;
 	size_t bytes; /* of L1, keys and bookkeeping included */
 };
 void cache_stats_read(struct cache *c, struct cache_stats *out);
-void cache_count_stale(struct cache *c);
 
 #endif
