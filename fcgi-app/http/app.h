@@ -13,10 +13,12 @@ struct cache;
 struct conf;
 struct db_pool;
 struct host_service;
+struct router;
 struct scoreboard;
 
 struct app {
 	const struct conf *conf;
+	const struct router *router;
 	struct db_pool *pool;
 	struct cache *cache;
 	struct auth *auth;

@@ -42,10 +42,12 @@ struct http_request {
 	const char *query; /* raw, "" when there is none */
 	const char *body;
 	size_t body_len;
+	struct json_doc *json; /* the parsed body, once asked for */
 
 	const struct route *route; /* NULL until one matched */
 	struct path_arg path_args[PATH_ARGS_MAX];
 	size_t path_arg_count;
+	unsigned allowed; /* methods that the path takes, when this one was not among them */
 
 	struct principal principal; /* role ROLE_NONE when there is none */
 	const char *remote_addr;
@@ -54,6 +56,7 @@ struct http_request {
 	int64_t arrived_ns; /* monotonic: when it came to the web server, as far as known */
 	int64_t started_ns; /* monotonic: when a thread took it */
 	enum http_phase phase;
+	int64_t phase_since_ns;
 	int64_t spans[PHASE_COUNT];
 };
 

@@ -1,0 +1,66 @@
+#include <string.h>
+
+#include "base/num.h"
+#include "http/form.h"
+#include "http/request.h"
+
+const char *http_param(const struct http_request *r, const char *name)
+{
+	size_t len = strlen(name);
+	for (size_t i = 0; i < r->param_count; i++)
+		if (r->params[i].name_len == len && memcmp(r->params[i].name, name, len) == 0)
+			return r->params[i].value;
+	return NULL;
+}
+
+const char *http_path_arg(const struct http_request *r, const char *name)
+{
+	size_t len = strlen(name);
+	for (size_t i = 0; i < r->path_arg_count; i++)
+		if (r->path_args[i].name_len == len &&
+		    memcmp(r->path_args[i].name, name, len) == 0)
+			return r->path_args[i].value;
+	return NULL;
+}
+
+enum err http_query(const struct http_request *r, const char *name, const char **out,
+		    struct errmsg *why)
+{
+	if (r->query[0] == '\0') {
+		*out = NULL;
+		return ERR_OK;
+	}
+	return form_get(r->arena, r->query, strlen(r->query), name, out, why);
+}
+
+enum err http_query_number(const struct http_request *r, const char *name, int64_t min,
+			   int64_t max, int64_t *out, struct errmsg *why)
+{
+	const char *text;
+	enum err err = http_query(r, name, &text, why);
+	if (err != ERR_OK || text == NULL)
+		return err;
+	if (!num_i64(text, strlen(text), min, max, out))
+		return err_set(why, ERR_INVALID, "%s: must be a whole number from %lld to %lld",
+			       name, (long long)min, (long long)max);
+	return ERR_OK;
+}
+
+enum err http_form(const struct http_request *r, const char *name, const char **out,
+		   struct errmsg *why)
+{
+	return form_get(r->arena, r->body, r->body_len, name, out, why);
+}
+
+enum err http_body_json(struct http_request *r, struct json_doc **out, struct errmsg *why)
+{
+	if (r->json != NULL) {
+		*out = r->json;
+		return ERR_OK;
+	}
+	if (r->body_len == 0)
+		return err_set(why, ERR_MALFORMED, "the body is empty; a JSON object is expected");
+	enum err err = json_parse(r->body, r->body_len, &r->json, why);
+	*out = r->json;
+	return err;
+}

@@ -1,0 +1,99 @@
+#include "http/problem.h"
+
+#include <string.h>
+
+#include "http/response.h"
+#include "json/writer.h"
+
+static void put_error_header(struct http_response *response, enum err err)
+{
+	switch (err) {
+	case ERR_UNAUTHORIZED:
+		http_header(response, "WWW-Authenticate", "Bearer realm=\"ziggie\"");
+		break;
+	case ERR_OVERLOADED:
+	case ERR_NOMEM:
+	case ERR_RETRY:
+		http_header(response, "Retry-After", "1");
+		break;
+	case ERR_UNAVAILABLE:
+	case ERR_UNKNOWN_OUTCOME:
+		http_header(response, "Retry-After", "5");
+		break;
+	default:
+		break;
+	}
+}
+
+static void begin_problem(struct json_writer *w, const struct http_request *r,
+			  struct http_response *response, enum err err, const char *detail)
+{
+	strbuf_clear(&response->body);
+	response->status = err_http_status(err);
+	response->content_type = "application/problem+json";
+	json_init(w, &response->body);
+	json_object(w);
+	json_key(w, "type");
+	char type[64] = "urn:ziggie:problem:";
+	strncat(type, err_name(err), sizeof(type) - strlen(type) - 1);
+	json_string(w, type);
+	json_put_string(w, "title", err_text(err));
+	json_put_int(w, "status", response->status);
+	json_put_string(w, "detail",
+			detail == NULL || detail[0] == '\0' ? err_text(err) : detail);
+	json_put_string(w, "instance", r->path != NULL ? r->path : "");
+	json_put_string(w, "request_id", r->id);
+}
+
+static void put_field_error(struct json_writer *w, const char *field, size_t len,
+			    const char *detail)
+{
+	json_object(w);
+	json_key(w, "field");
+	json_stringn(w, field, len);
+	json_put_string(w, "detail", detail);
+	json_end(w);
+}
+
+/* A message "field: what is wrong" also goes to errors[], so that clients find the field. */
+static void put_named_field(struct json_writer *w, const char *detail)
+{
+	const char *colon = strstr(detail, ": ");
+	if (colon == NULL || strcspn(detail, " ") < (size_t)(colon - detail))
+		return;
+	json_key(w, "errors");
+	json_array(w);
+	put_field_error(w, detail, (size_t)(colon - detail), colon + 2);
+	json_end(w);
+}
+
+void problem_fill(const struct http_request *r, struct http_response *response, enum err err,
+		  const char *detail)
+{
+	struct json_writer w;
+	strbuf_clear(&response->headers);
+	put_error_header(response, err);
+	begin_problem(&w, r, response, err, detail);
+	if (err == ERR_INVALID && detail != NULL)
+		put_named_field(&w, detail);
+	json_end(&w);
+}
+
+enum err http_respond_fields(struct http_request *r, struct http_response *response,
+			     const struct json_fields *fields)
+{
+	struct json_writer w;
+	STRBUF_CLEANUP detail = STRBUF_INIT;
+	for (size_t i = 0; i < fields->error_count; i++)
+		strbuf_addf(&detail, "%s%s %s", i > 0 ? "; " : "", fields->errors[i].field,
+			    fields->errors[i].detail);
+	begin_problem(&w, r, response, ERR_INVALID, detail.data);
+	json_key(&w, "errors");
+	json_array(&w);
+	for (size_t i = 0; i < fields->error_count; i++)
+		put_field_error(&w, fields->errors[i].field, strlen(fields->errors[i].field),
+				fields->errors[i].detail);
+	json_end(&w);
+	json_end(&w);
+	return ERR_OK;
+}

@@ -1,0 +1,305 @@
+#include "http/serve.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "conf/conf.h"
+#include "http/authenticate.h"
+#include "http/problem.h"
+#include "http/request.h"
+#include "http/response.h"
+#include "http/router.h"
+#include "http/trace.h"
+#include "shm/scoreboard.h"
+
+enum {
+	ARENA_CHUNK = 64 * 1024,
+	ARENA_LIMIT = 32 * 1024 * 1024,
+	/* An answer's buffers are kept for the next one up to this size. */
+	KEEP_BUFFER = 512 * 1024,
+};
+
+void http_thread_init(struct http_thread *thread, unsigned slot)
+{
+	arena_init(&thread->arena, ARENA_CHUNK, ARENA_LIMIT);
+	thread->slot = slot;
+	strbuf_init(&thread->headers);
+	strbuf_init(&thread->out.head);
+	strbuf_init(&thread->out.body);
+}
+
+void http_thread_release(struct http_thread *thread)
+{
+	arena_release(&thread->arena);
+	strbuf_release(&thread->headers);
+	strbuf_release(&thread->out.head);
+	strbuf_release(&thread->out.body);
+}
+
+static void reuse(struct strbuf *b)
+{
+	if (b->cap > KEEP_BUFFER)
+		strbuf_release(b);
+	strbuf_clear(b);
+}
+
+/*
+ * When the web server got the request, from REQUEST_RECEIVED ("seconds.millis" of
+ * its wall clock).  An age below 0 or above the limit is a clock that disagrees
+ * with ours: unknown, and our own arrival time is used.
+ */
+static int64_t arrival(const struct http_input *in, const char *received, int64_t limit_ms)
+{
+	if (received == NULL)
+		return in->received_ns;
+	size_t whole = strcspn(received, ".");
+	uint64_t seconds, millis;
+	if (received[whole] != '.' || strlen(received + whole + 1) != 3 ||
+	    !num_u64(received, whole, 0, INT32_MAX * UINT64_C(4), &seconds) ||
+	    !num_u64s(received + whole + 1, 0, 999, &millis))
+		return in->received_ns;
+	int64_t age_ms = clock_wall_us() / US_PER_MS - (int64_t)(seconds * 1000 + millis);
+	if (age_ms < 0 || age_ms > limit_ms)
+		return in->received_ns;
+	int64_t arrived_ns = clock_mono_ns() - age_ms * NS_PER_MS;
+	return arrived_ns < in->received_ns ? arrived_ns : in->received_ns;
+}
+
+/* The raw path and the query behind it, from REQUEST_URI, or from what CGI always gives. */
+static const char *raw_path(const struct http_request *r, size_t *len)
+{
+	const char *uri = http_param(r, "REQUEST_URI");
+	if (uri == NULL)
+		uri = http_param(r, "SCRIPT_NAME");
+	if (uri == NULL)
+		uri = "";
+	*len = strcspn(uri, "?");
+	return uri;
+}
+
+static enum err find_route(struct http_request *r, struct route_match *match, struct errmsg *why)
+{
+	const char *method = http_param(r, "REQUEST_METHOD");
+	r->method = http_method_parse(method != NULL ? method : "");
+	size_t len;
+	const char *path = raw_path(r, &len);
+	r->path = arena_strndup(r->arena, path, len);
+	return router_find(r->app->router, r->arena, r->method, path, len, match, why);
+}
+
+void http_classify(const struct app *app, struct http_input *in)
+{
+	int64_t limit_ms = conf_number(app->conf, request_timeout);
+	struct http_request r = {.params = in->params, .param_count = in->param_count};
+	in->arrived_ns = arrival(in, http_param(&r, "REQUEST_RECEIVED"), limit_ms);
+	in->deadline_ns = in->arrived_ns + limit_ms * NS_PER_MS;
+	in->weight = WEIGHT_LIGHT;
+	in->route = NULL;
+	const char *method = http_param(&r, "REQUEST_METHOD");
+	if (in->refused != ERR_OK || method == NULL)
+		return;
+	size_t len;
+	const char *path = raw_path(&r, &len);
+	in->route = router_peek(app->router, http_method_parse(method), path, len);
+	if (in->route != NULL)
+		in->weight = in->route->weight;
+}
+
+static void add_allow(const struct http_request *r, struct http_response *response,
+		      unsigned allowed)
+{
+	static const enum http_method order[] = {HTTP_GET, HTTP_HEAD,  HTTP_POST,
+						 HTTP_PUT, HTTP_PATCH, HTTP_DELETE};
+	STRBUF_CLEANUP names = STRBUF_INIT;
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		if (allowed & order[i])
+			strbuf_addf(&names, "%s, ", http_method_name(order[i]));
+	strbuf_adds(&names, "OPTIONS");
+	http_header(response, "Allow", names.data);
+	(void)r;
+}
+
+static bool media_type_is(const char *content_type, const char *wanted)
+{
+	size_t len = strlen(wanted);
+	return strncasecmp(content_type, wanted, len) == 0 &&
+	       strchr(" ;\t", content_type[len]) != NULL;
+}
+
+/* The body must be of a kind that the row takes; an empty one is the handler's concern. */
+static enum err check_media_type(const struct http_request *r, struct errmsg *why)
+{
+	enum route_body takes = r->route->body;
+	if (takes == BODY_NONE || r->body_len == 0)
+		return ERR_OK;
+	const char *type = http_param(r, "CONTENT_TYPE");
+	if (type == NULL)
+		type = "";
+	bool json = media_type_is(type, "application/json");
+	bool form = media_type_is(type, "application/x-www-form-urlencoded");
+	if ((json && takes != BODY_FORM) || (form && takes != BODY_JSON))
+		return ERR_OK;
+	return err_set(why, ERR_MEDIA_TYPE, "the body must be %s",
+		       takes == BODY_FORM ? "application/x-www-form-urlencoded"
+					  : "application/json");
+}
+
+/* Everything that can go wrong comes out as an error; a filled response is ERR_OK. */
+static enum err answer(struct http_request *r, struct http_response *response,
+		       const struct http_input *in, struct errmsg *why)
+{
+	if (in->refused != ERR_OK)
+		return err_set(why, in->refused, "%s", in->refusal != NULL ? in->refusal : "");
+	struct route_match match;
+	enum err err = find_route(r, &match, why);
+	if (err != ERR_OK)
+		return err;
+	if (match.allowed == 0)
+		return err_set(why, ERR_NOT_FOUND, "there is nothing at this path");
+	if (r->method == HTTP_OPTIONS) {
+		add_allow(r, response, match.allowed);
+		response->status = 204;
+		return ERR_OK;
+	}
+	if (match.route == NULL) {
+		r->allowed = match.allowed;
+		return err_set(why, ERR_METHOD, "this path does not take this method");
+	}
+	r->route = match.route;
+	memcpy(r->path_args, match.args, sizeof(r->path_args));
+	r->path_arg_count = match.arg_count;
+	http_phase_enter(r, PHASE_AUTH);
+	err = http_authenticate(r, why);
+	http_phase_enter(r, PHASE_HANDLER);
+	if (err == ERR_OK)
+		err = check_media_type(r, why);
+	if (err != ERR_OK)
+		return err;
+	if (deadline_passed(&r->deadline))
+		return err_set(why, ERR_TIMEOUT, "the time limit was reached");
+	return r->route->handler(r, response, why);
+}
+
+static void answer_error(struct http_request *r, struct http_response *response, enum err err,
+			 const struct errmsg *why, enum http_phase phase)
+{
+	char detail[sizeof(why->text) + 64];
+	snprintf(detail, sizeof(detail), "%s", why->text);
+	if (err == ERR_TIMEOUT)
+		snprintf(detail, sizeof(detail), "%s%s(in phase %s)", why->text,
+			 why->text[0] != '\0' ? " " : "", http_phase_names[phase]);
+	if (err_http_status(err) >= 500 && err != ERR_OVERLOADED)
+		LOG_EVENT(err_http_status(err) == 500 ? LOG_ERROR : LOG_WARNING, "request_failed",
+			  LOG_STR("request_id", r->id), LOG_STR("error", err_name(err)),
+			  LOG_STR("detail", detail),
+			  LOG_STR("route", r->route != NULL ? r->route->path : NULL));
+	/* What went wrong inside is for the log; the client gets no text of ours or the database's. */
+	problem_fill(r, response, err, err_http_status(err) == 500 ? NULL : detail);
+	if (err == ERR_METHOD)
+		add_allow(r, response, r->allowed);
+}
+
+static void log_request(const struct http_request *r, int status, size_t bytes)
+{
+	if (!conf_number(r->app->conf, log_requests))
+		return;
+	log_write_buffered(
+	    LOG_INFO, "request",
+	    LOG_FIELDS(LOG_STR("request_id", r->id),
+		       LOG_STR("trace_id", r->trace_id[0] != '\0' ? r->trace_id : NULL),
+		       LOG_STR("span_id", r->trace_id[0] != '\0' ? r->span_id : NULL),
+		       LOG_STR("method", http_method_name(r->method)),
+		       LOG_STR("route", r->route != NULL ? r->route->path : NULL),
+		       LOG_STR("path", r->path), LOG_INT("status", status),
+		       LOG_INT("bytes", bytes), LOG_STR("remote_addr", r->remote_addr),
+		       LOG_STR("user", r->principal.role != ROLE_NONE ? r->principal.username
+								      : NULL),
+		       LOG_MS("queue_ms", r->spans[PHASE_QUEUE]),
+		       LOG_MS("auth_ms", r->spans[PHASE_AUTH]),
+		       LOG_MS("cache_ms", r->spans[PHASE_CACHE]),
+		       LOG_MS("db_ms", r->spans[PHASE_DB]),
+		       LOG_MS("handler_ms", r->spans[PHASE_HANDLER])));
+}
+
+static void request_start(struct http_request *r, struct app *app, struct http_thread *thread,
+			  const struct http_input *in)
+{
+	int64_t now = clock_mono_ns();
+	*r = (struct http_request){
+	    .app = app,
+	    .arena = &thread->arena,
+	    .deadline = {.at_ns = in->deadline_ns, .client_fd = in->client_fd},
+	    .params = in->params,
+	    .param_count = in->param_count,
+	    .body = in->body,
+	    .body_len = in->body_len,
+	    .arrived_ns = in->arrived_ns,
+	    .started_ns = now,
+	    .phase = PHASE_HANDLER,
+	    .phase_since_ns = now,
+	};
+	r->spans[PHASE_QUEUE] = now > in->arrived_ns ? now - in->arrived_ns : 0;
+	const char *query = http_param(r, "QUERY_STRING");
+	r->query = query != NULL ? query : "";
+	const char *addr = http_param(r, "REMOTE_ADDR");
+	r->remote_addr = addr != NULL ? addr : "";
+	trace_start(r);
+}
+
+/* Without memory for the answer, a short one that needs none. */
+static void answer_without_memory(struct http_thread *thread)
+{
+	static const char head[] = "Status: 503 Service Unavailable\r\n"
+				   "Content-Type: application/problem+json\r\n"
+				   "Retry-After: 1\r\nContent-Length: 113\r\n\r\n";
+	static const char body[] = "{\"type\":\"urn:ziggie:problem:out_of_memory\","
+				   "\"title\":\"Out of Memory\",\"status\":503,"
+				   "\"detail\":\"the server has no memory\"}";
+	strbuf_release(&thread->out.head);
+	strbuf_release(&thread->out.body);
+	strbuf_adds(&thread->out.head, head);
+	strbuf_adds(&thread->out.body, body);
+}
+
+void http_serve(struct app *app, struct http_thread *thread, const struct http_input *in)
+{
+	struct http_request r;
+	arena_reset(&thread->arena);
+	reuse(&thread->headers);
+	reuse(&thread->out.head);
+	reuse(&thread->out.body);
+	request_start(&r, app, thread, in);
+
+	struct http_response response = {.status = 200,
+					 .content_type = "application/json",
+					 .headers = thread->headers,
+					 .body = thread->out.body};
+	struct errmsg why = ERRMSG_INIT;
+	enum err err = answer(&r, &response, in, &why);
+	enum http_phase last = in->refused != ERR_OK ? PHASE_QUEUE : r.phase;
+	if (err == ERR_OK && (response.body.failed || response.headers.failed))
+		err = err_set(&why, ERR_NOMEM, "the answer does not fit into memory");
+	if (err != ERR_OK)
+		answer_error(&r, &response, err, &why, last);
+	http_phase_enter(&r, PHASE_HANDLER);
+
+	response_head(&r, &response, &thread->out.head);
+	thread->headers = response.headers;
+	thread->out.body = response.body;
+	json_doc_free(r.json);
+	if (thread->out.head.failed || thread->out.body.failed || thread->headers.failed)
+		answer_without_memory(thread);
+	size_t bytes = thread->out.body.len;
+	if (r.method == HTTP_HEAD)
+		strbuf_clear(&thread->out.body);
+	scoreboard_request(app->scoreboard, thread->slot,
+			   r.route != NULL ? (unsigned)router_index(app->router, r.route)
+					   : SCOREBOARD_NO_ROUTE,
+			   response.status, clock_mono_ns() - r.arrived_ns,
+			   r.spans[PHASE_QUEUE]);
+	log_request(&r, response.status, bytes);
+}
