@@ -8,8 +8,14 @@
 
 #include "http/route.h"
 
+extern const struct route about_routes[];
+extern const size_t about_route_count;
+
 extern const struct route auth_routes[];
 extern const size_t auth_route_count;
+
+extern const struct route health_routes[];
+extern const size_t health_route_count;
 
 extern const struct route system_routes[];
 extern const size_t system_route_count;

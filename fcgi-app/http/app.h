@@ -19,13 +19,15 @@ struct scoreboard;
 struct app {
 	const struct conf *conf;
 	const struct router *router;
+	const unsigned *route_ids; /* a route's number in the scoreboard, by router_index() */
 	struct db_pool *pool;
 	struct cache *cache;
 	struct auth *auth;
 	struct host_service *host;
 	struct scoreboard *scoreboard;
 	int64_t started_us; /* wall time */
-	_Atomic bool ready; /* warmed up */
+	_Atomic bool ready;    /* warmed up */
+	_Atomic bool database_trusted; /* the schema fits, and commits survive a crash */
 	_Atomic bool draining;
 };
 

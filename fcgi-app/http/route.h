@@ -79,7 +79,7 @@ struct route {
 /* What fcgi-app/routes.c lists: a table of rows from each api file. */
 struct route_table {
 	const struct route *rows;
-	size_t count;
+	const size_t *count; /* each file knows its own */
 };
 
 extern const struct route_table route_tables[];

@@ -127,7 +127,7 @@ enum err router_new(const struct route_table *tables, size_t count, struct route
 {
 	size_t total = 0;
 	for (size_t i = 0; i < count; i++)
-		total += tables[i].count;
+		total += *tables[i].count;
 	struct router *router = calloc(1, sizeof(*router));
 	const struct route **rows = calloc(total + 1, sizeof(struct route *));
 	if (router == NULL || rows == NULL) {
@@ -137,7 +137,7 @@ enum err router_new(const struct route_table *tables, size_t count, struct route
 	}
 	router->rows = rows;
 	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < tables[i].count; k++) {
+		for (size_t k = 0; k < *tables[i].count; k++) {
 			enum err err = add_row(router, &tables[i].rows[k], why);
 			if (err != ERR_OK) {
 				router_free(router);

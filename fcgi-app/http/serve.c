@@ -1,6 +1,6 @@
 #include "http/serve.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -109,8 +109,7 @@ void http_classify(const struct app *app, struct http_input *in)
 		in->weight = in->route->weight;
 }
 
-static void add_allow(const struct http_request *r, struct http_response *response,
-		      unsigned allowed)
+static void add_allow(struct http_response *response, unsigned allowed)
 {
 	static const enum http_method order[] = {HTTP_GET, HTTP_HEAD,  HTTP_POST,
 						 HTTP_PUT, HTTP_PATCH, HTTP_DELETE};
@@ -120,7 +119,6 @@ static void add_allow(const struct http_request *r, struct http_response *respon
 			strbuf_addf(&names, "%s, ", http_method_name(order[i]));
 	strbuf_adds(&names, "OPTIONS");
 	http_header(response, "Allow", names.data);
-	(void)r;
 }
 
 static bool media_type_is(const char *content_type, const char *wanted)
@@ -161,7 +159,7 @@ static enum err answer(struct http_request *r, struct http_response *response,
 	if (match.allowed == 0)
 		return err_set(why, ERR_NOT_FOUND, "there is nothing at this path");
 	if (r->method == HTTP_OPTIONS) {
-		add_allow(r, response, match.allowed);
+		add_allow(response, match.allowed);
 		response->status = 204;
 		return ERR_OK;
 	}
@@ -200,7 +198,7 @@ static void answer_error(struct http_request *r, struct http_response *response,
 	/* What went wrong inside is for the log; the client gets no text of ours or the database's. */
 	problem_fill(r, response, err, err_http_status(err) == 500 ? NULL : detail);
 	if (err == ERR_METHOD)
-		add_allow(r, response, r->allowed);
+		add_allow(response, r->allowed);
 }
 
 static void log_request(const struct http_request *r, int status, size_t bytes)
@@ -250,15 +248,15 @@ static void request_start(struct http_request *r, struct app *app, struct http_t
 	trace_start(r);
 }
 
-/* Without memory for the answer, a short one that needs none. */
+/* Where there was no memory for the answer, a short one takes its place. */
 static void answer_without_memory(struct http_thread *thread)
 {
 	static const char head[] = "Status: 503 Service Unavailable\r\n"
 				   "Content-Type: application/problem+json\r\n"
-				   "Retry-After: 1\r\nContent-Length: 113\r\n\r\n";
+				   "Retry-After: 1\r\n\r\n";
 	static const char body[] = "{\"type\":\"urn:ziggie:problem:out_of_memory\","
 				   "\"title\":\"Out of Memory\",\"status\":503,"
-				   "\"detail\":\"the server has no memory\"}";
+				   "\"detail\":\"the server is short of memory\"}";
 	strbuf_release(&thread->out.head);
 	strbuf_release(&thread->out.body);
 	strbuf_adds(&thread->out.head, head);
@@ -268,6 +266,7 @@ static void answer_without_memory(struct http_thread *thread)
 void http_serve(struct app *app, struct http_thread *thread, const struct http_input *in)
 {
 	struct http_request r;
+	scoreboard_begin(app->scoreboard, thread->slot);
 	arena_reset(&thread->arena);
 	reuse(&thread->headers);
 	reuse(&thread->out.head);
@@ -296,10 +295,9 @@ void http_serve(struct app *app, struct http_thread *thread, const struct http_i
 	size_t bytes = thread->out.body.len;
 	if (r.method == HTTP_HEAD)
 		strbuf_clear(&thread->out.body);
-	scoreboard_request(app->scoreboard, thread->slot,
-			   r.route != NULL ? (unsigned)router_index(app->router, r.route)
-					   : SCOREBOARD_NO_ROUTE,
-			   response.status, clock_mono_ns() - r.arrived_ns,
-			   r.spans[PHASE_QUEUE]);
+	scoreboard_record(app->scoreboard, thread->slot,
+			  r.route != NULL ? app->route_ids[router_index(app->router, r.route)]
+					  : SCOREBOARD_ROUTE_OTHER,
+			  response.status, r.phase_since_ns - r.arrived_ns, r.spans[PHASE_QUEUE]);
 	log_request(&r, response.status, bytes);
 }

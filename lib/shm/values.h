@@ -19,17 +19,17 @@
 /* Connections and requests, before there is a route */
 COUNTER(accepted,            "ziggie_connections_accepted_total", "", "Connections accepted from the web server.")
 COUNTER(accept_paused,       "ziggie_accept_pauses_total", "reason=\"max_connections\"", "Times that accepting paused.")
-COUNTER(accept_no_files,     "ziggie_accept_pauses_total", "reason=\"descriptors\"", "Times that accepting paused.")
+COUNTER(accept_errors,       "ziggie_accept_pauses_total", "reason=\"error\"", "Times that accepting paused.")
 COUNTER(protocol_errors,     "ziggie_protocol_errors_total", "", "Connections closed because the peer broke FastCGI.")
 COUNTER(read_timeouts,       "ziggie_read_timeouts_total", "", "Connections closed because a request did not become complete in time.")
 COUNTER(shed_queue,          "ziggie_shed_total", "reason=\"queue\"", "Requests refused early because of overload.")
-COUNTER(shed_class,          "ziggie_shed_total", "reason=\"class\"", "Requests refused early because of overload.")
 COUNTER(shed_expired,        "ziggie_shed_total", "reason=\"expired\"", "Requests refused early because of overload.")
+COUNTER(write_timeouts,      "ziggie_write_timeouts_total", "", "Connections closed because an answer was not taken in time.")
+COUNTER(parked,              "ziggie_parked_total", "", "Requests that waited for their weight class's turn.")
 COUNTER(client_gone,         "ziggie_clients_gone_total", "", "Requests whose client went away before the answer.")
 COUNTER(log_lost,            "ziggie_log_lines_lost_total", "", "Log lines that could not be written.")
 
 /* Database pool */
-COUNTER(pool_borrows,        "ziggie_pool_borrows_total", "", "Database connections handed out.")
 COUNTER(pool_waits,          "ziggie_pool_waits_total", "", "Borrowers that had to wait for a connection.")
 COUNTER(pool_wait_us,        "ziggie_pool_wait_microseconds_total", "", "Time that borrowers waited.")
 COUNTER(pool_timeouts,       "ziggie_pool_timeouts_total", "", "Borrowers that got no connection in time.")
@@ -39,7 +39,6 @@ COUNTER(pool_recycled,       "ziggie_pool_closed_total", "reason=\"age\"", "Data
 COUNTER(pool_discarded,      "ziggie_pool_closed_total", "reason=\"broken\"", "Database connections closed.")
 COUNTER(pool_leaks,          "ziggie_pool_leaks_total", "", "Connections borrowed for longer than db_pool_leak.")
 COUNTER(db_killed,           "ziggie_db_statements_killed_total", "", "Statements ended by KILL QUERY.")
-COUNTER(db_retries,          "ziggie_db_transaction_retries_total", "", "Transactions run again after a deadlock or lock wait.")
 
 /* Cache */
 COUNTER(cache_l1_hits,       "ziggie_cache_lookups_total", "tier=\"l1\",result=\"hit\"", "Cache lookups.")
@@ -47,11 +46,9 @@ COUNTER(cache_l1_misses,     "ziggie_cache_lookups_total", "tier=\"l1\",result=\
 COUNTER(cache_hits,          "ziggie_cache_lookups_total", "tier=\"memcached\",result=\"hit\"", "Cache lookups.")
 COUNTER(cache_misses,        "ziggie_cache_lookups_total", "tier=\"memcached\",result=\"miss\"", "Cache lookups.")
 COUNTER(cache_errors,        "ziggie_cache_errors_total", "", "Exchanges with memcached that failed.")
-COUNTER(cache_mismatches,    "ziggie_cache_mismatches_total", "", "Values of another key, or not ours; dropped.")
+COUNTER(cache_skipped,       "ziggie_cache_skipped_total", "", "Exchanges with memcached not tried, as it had failed just before.")
 COUNTER(cache_l1_evictions,  "ziggie_cache_evictions_total", "tier=\"l1\"", "Values dropped to make room.")
-COUNTER(cache_stores,        "ziggie_cache_stores_total", "", "Values written to memcached.")
 COUNTER(host_stale,          "ziggie_host_answers_total", "source=\"stale\"", "Host statistics answered, by where they came from.")
-COUNTER(host_cached,         "ziggie_host_answers_total", "source=\"cache\"", "Host statistics answered, by where they came from.")
 COUNTER(host_collected,      "ziggie_host_answers_total", "source=\"collected\"", "Host statistics answered, by where they came from.")
 COUNTER(samples,             "ziggie_samples_total", "result=\"published\"", "Samples that ziggie-jobs took.")
 COUNTER(sample_failures,     "ziggie_samples_total", "result=\"failed\"", "Samples that ziggie-jobs took.")
@@ -72,7 +69,6 @@ GAUGE(pool_waiting,          "ziggie_pool_waiting", "", "Threads that wait for a
 GAUGE(pool_max,              "ziggie_pool_max", "", "Database connections that may be open.")
 GAUGE(cache_l1_bytes,        "ziggie_cache_bytes", "tier=\"l1\"", "Memory of cached values.")
 GAUGE(cache_l1_entries,      "ziggie_cache_entries", "tier=\"l1\"", "Cached values.")
-GAUGE(cache_down,            "ziggie_cache_servers_down", "", "memcached servers that a breaker keeps from being asked, over all workers.")
 
 #undef COUNTER
 #undef GAUGE

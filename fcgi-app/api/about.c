@@ -1,0 +1,85 @@
+#include <string.h>
+
+#include "api/api.h"
+#include "base/assert.h"
+#include "cache/cache.h"
+#include "http/request.h"
+#include "json/writer.h"
+#include "metrics/metrics.h"
+
+static const char product[] = "Ziggie Control Center";
+
+static enum err get_root(struct http_request *r, struct http_response *response,
+			 struct errmsg *why)
+{
+	(void)why;
+	struct json_writer w;
+	json_init(&w, &response->body);
+	json_object(&w);
+	json_put_string(&w, "name", product);
+	json_put_string(&w, "version", PACKAGE_VERSION);
+	json_put_string(&w, "status", "running");
+	json_put_bool(&w, "caching_enabled", cache_available(r->app->cache));
+	json_put_string(&w, "websocket_url", "/ws");
+	json_end(&w);
+	return ERR_OK;
+}
+
+static enum err get_info(struct http_request *r, struct http_response *response,
+			 struct errmsg *why)
+{
+	static const char *const features[] = {"host", "accounts", "metrics"};
+	(void)r;
+	(void)why;
+	struct json_writer w;
+	json_init(&w, &response->body);
+	json_object(&w);
+	json_put_string(&w, "name", product);
+	json_put_string(&w, "version", PACKAGE_VERSION);
+	json_put_string(&w, "commit", ZIGGIE_COMMIT);
+	json_put_string(&w, "api_version", "v1");
+	json_key(&w, "features");
+	json_array(&w);
+	for (size_t i = 0; i < ARRAY_LEN(features); i++)
+		json_string(&w, features[i]);
+	json_end(&w);
+	json_end(&w);
+	return ERR_OK;
+}
+
+static enum err get_metrics(struct http_request *r, struct http_response *response,
+			    struct errmsg *why)
+{
+	const char *accept = http_param(r, "HTTP_ACCEPT");
+	bool openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL;
+	response->content_type = openmetrics ? METRICS_OPENMETRICS_TYPE : METRICS_CONTENT_TYPE;
+	return metrics_render(r->app->scoreboard, openmetrics, &response->body, why);
+}
+
+const struct route about_routes[] = {
+    {.method = HTTP_GET,
+     .path = "/",
+     .access = ACCESS_PUBLIC,
+     .rate = RATE_NONE,
+     .weight = WEIGHT_LIGHT,
+     .body = BODY_NONE,
+     .handler = get_root,
+     .summary = "What this service is"},
+    {.method = HTTP_GET,
+     .path = "/api/v1/info",
+     .access = ACCESS_PUBLIC,
+     .rate = RATE_READ,
+     .weight = WEIGHT_LIGHT,
+     .body = BODY_NONE,
+     .handler = get_info,
+     .summary = "Version, commit and features"},
+    {.method = HTTP_GET,
+     .path = "/metrics",
+     .access = ACCESS_LOCAL,
+     .rate = RATE_NONE,
+     .weight = WEIGHT_LIGHT,
+     .body = BODY_NONE,
+     .handler = get_metrics,
+     .summary = "Metrics for Prometheus"},
+};
+const size_t about_route_count = ARRAY_LEN(about_routes);

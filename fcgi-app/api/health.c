@@ -1,0 +1,276 @@
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "cache/cache.h"
+#include "conf/conf.h"
+#include "db/pool.h"
+#include "host/host.h"
+#include "host/service.h"
+#include "http/request.h"
+#include "json/writer.h"
+#include "shm/scoreboard.h"
+
+/* What was asked of the predecessor's operators: a warning above 90 %, critical above 95 %. */
+static const double detailed_warning = 90, detailed_critical = 95;
+static const double memory_warning = 75, memory_critical = 85;
+static const double bytes_per_gb = 1 << 30, bytes_per_mb = 1 << 20;
+
+static void begin(struct json_writer *w, struct http_response *response)
+{
+	json_init(w, &response->body);
+	json_object(w);
+}
+
+static void put_now(struct json_writer *w)
+{
+	json_put_time_legacy(w, "timestamp", clock_wall_us());
+}
+
+static enum err get_health(struct http_request *r, struct http_response *response,
+			   struct errmsg *why)
+{
+	(void)why;
+	struct json_writer w;
+	begin(&w, response);
+	json_put_string(&w, "status", "healthy");
+	put_now(&w);
+	json_put_string(&w, "version", PACKAGE_VERSION);
+	json_put_string(&w, "database",
+			db_pool_available(r->app->pool) ? "connected" : "unavailable");
+	json_put_string(&w, "caching",
+			cache_available(r->app->cache) ? "enabled" : "unavailable");
+	json_end(&w);
+	return ERR_OK;
+}
+
+static enum err get_live(struct http_request *r, struct http_response *response,
+			 struct errmsg *why)
+{
+	(void)r;
+	(void)why;
+	struct json_writer w;
+	begin(&w, response);
+	json_put_bool(&w, "alive", true);
+	put_now(&w);
+	json_put_string(&w, "status", "alive");
+	json_end(&w);
+	return ERR_OK;
+}
+
+struct check {
+	const char *name;
+	const char *result;
+	bool ready; /* whether this check lets requests come */
+};
+
+enum { CHECKS = 4 };
+
+static void run_checks(struct app *app, struct check checks[CHECKS])
+{
+	struct host_summary summary;
+	bool serving = atomic_load(&app->ready) && !atomic_load(&app->draining);
+	bool system = host_service_summary(app->host, &summary, NULL) == ERR_OK;
+	bool connected = db_pool_available(app->pool);
+	bool trusted = atomic_load(&app->database_trusted);
+	bool cache = cache_available(app->cache);
+	checks[0] = (struct check){"service", serving ? "ok" : "not_ready", serving};
+	checks[1] = (struct check){"system", system ? "ok" : "unavailable", true};
+	checks[2] = (struct check){"database",
+				   !connected ? "unavailable"
+				   : trusted  ? "ok"
+					      : "misconfigured",
+				   connected && trusted};
+	/* Without memcached every worker reads its own host: slower, but right. */
+	checks[3] = (struct check){"cache", cache ? "ok" : "degraded", true};
+}
+
+static void put_checks_verbose(struct http_response *response, const struct check *checks,
+			       bool ready)
+{
+	response->content_type = "text/plain; charset=utf-8";
+	for (size_t i = 0; i < CHECKS; i++)
+		strbuf_addf(&response->body, "[%c] %s %s\n", checks[i].ready ? '+' : '-',
+			    checks[i].name, checks[i].result);
+	strbuf_adds(&response->body, ready ? "ready\n" : "not ready\n");
+}
+
+static enum err get_ready(struct http_request *r, struct http_response *response,
+			  struct errmsg *why)
+{
+	const char *verbose;
+	enum err err = http_query(r, "verbose", &verbose, why);
+	if (err != ERR_OK)
+		return err;
+	struct check checks[CHECKS];
+	run_checks(r->app, checks);
+	bool ready = true;
+	for (size_t i = 0; i < CHECKS; i++)
+		ready = ready && checks[i].ready;
+	if (!ready) {
+		response->status = 503;
+		http_header(response, "Retry-After", "1");
+	}
+	if (verbose != NULL) {
+		put_checks_verbose(response, checks, ready);
+		return ERR_OK;
+	}
+	struct json_writer w;
+	begin(&w, response);
+	json_put_bool(&w, "ready", ready);
+	json_put_string(&w, "status", ready ? "ready" : "not_ready");
+	json_key(&w, "checks");
+	json_object(&w);
+	for (size_t i = 0; i < CHECKS; i++)
+		json_put_string(&w, checks[i].name, checks[i].result);
+	json_end(&w);
+	put_now(&w);
+	json_end(&w);
+	return ERR_OK;
+}
+
+static enum err get_startup(struct http_request *r, struct http_response *response,
+			    struct errmsg *why)
+{
+	(void)why;
+	bool complete = atomic_load(&r->app->ready);
+	if (!complete)
+		response->status = 503;
+	struct json_writer w;
+	begin(&w, response);
+	json_put_bool(&w, "startup_complete", complete);
+	put_now(&w);
+	json_put_string(&w, "version", PACKAGE_VERSION);
+	json_end(&w);
+	return ERR_OK;
+}
+
+static const char *grade(double percent, double warning, double critical, const char *fine)
+{
+	return percent >= critical ? "critical" : percent >= warning ? "warning" : fine;
+}
+
+static double worst(const struct host_summary *s)
+{
+	double percent = s->cpu_percent;
+	if (s->memory_percent > percent)
+		percent = s->memory_percent;
+	if (s->disk_percent > percent)
+		percent = s->disk_percent;
+	return percent;
+}
+
+static void put_gb(struct json_writer *w, const char *key, uint64_t bytes)
+{
+	json_put_real(w, key, (double)bytes / bytes_per_gb, 2);
+}
+
+static void put_mb(struct json_writer *w, const char *key, uint64_t bytes)
+{
+	json_put_real(w, key, (double)bytes / bytes_per_mb, 2);
+}
+
+static enum err get_detailed(struct http_request *r, struct http_response *response,
+			     struct errmsg *why)
+{
+	struct host_summary s;
+	enum err err = host_service_summary(r->app->host, &s, why);
+	if (err != ERR_OK)
+		return err;
+	struct json_writer w;
+	begin(&w, response);
+	json_put_string(&w, "status",
+			grade(worst(&s), detailed_warning, detailed_critical, "healthy"));
+	put_now(&w);
+	json_put_string(&w, "version", PACKAGE_VERSION);
+	json_key(&w, "system");
+	json_object(&w);
+	json_put_real(&w, "cpu_percent", s.cpu_percent, 1);
+	json_put_uint(&w, "cpu_count", s.cpu_count);
+	json_put_real(&w, "memory_percent", s.memory_percent, 1);
+	put_gb(&w, "memory_used_gb", s.memory_used);
+	put_gb(&w, "memory_available_gb", s.memory_available);
+	put_gb(&w, "memory_total_gb", s.memory_total);
+	json_put_real(&w, "disk_percent", s.disk_percent, 1);
+	put_gb(&w, "disk_used_gb", s.disk_used);
+	put_gb(&w, "disk_free_gb", s.disk_free);
+	put_gb(&w, "disk_total_gb", s.disk_total);
+	json_end(&w);
+	if (r->principal.role != ROLE_NONE)
+		json_put_int(&w, "process_id", getpid());
+	json_end(&w);
+	return ERR_OK;
+}
+
+static void put_workers(struct json_writer *w, const struct http_request *r)
+{
+	struct scoreboard_process processes[SCOREBOARD_PROCESSES];
+	size_t count =
+	    scoreboard_processes(r->app->scoreboard, processes, SCOREBOARD_PROCESSES);
+	json_key(w, "workers");
+	json_array(w);
+	for (size_t i = 0; i < count; i++) {
+		if (processes[i].program != PROGRAM_WORKER)
+			continue;
+		json_object(w);
+		if (r->principal.role != ROLE_NONE)
+			json_put_int(w, "pid", processes[i].pid);
+		put_mb(w, "rss_mb", processes[i].rss_bytes);
+		json_put_string(w, "state", scoreboard_state_names[processes[i].state]);
+		json_put_uint(w, "requests", processes[i].requests);
+		json_end(w);
+	}
+	json_end(w);
+}
+
+static enum err get_memory(struct http_request *r, struct http_response *response,
+			   struct errmsg *why)
+{
+	struct host_summary s;
+	enum err err = host_service_summary(r->app->host, &s, why);
+	if (err != ERR_OK)
+		return err;
+	uint64_t rss = host_own_rss();
+	struct json_writer w;
+	begin(&w, response);
+	json_put_string(&w, "status", "ok");
+	json_put_string(&w, "health",
+			grade(s.memory_percent, memory_warning, memory_critical, "ok"));
+	json_key(&w, "memory");
+	json_object(&w);
+	put_mb(&w, "process_rss_mb", rss);
+	json_put_real(&w, "process_percent",
+		      s.memory_total > 0 ? 100.0 * (double)rss / (double)s.memory_total : 0, 2);
+	put_mb(&w, "system_total_mb", s.memory_total);
+	put_mb(&w, "system_used_mb", s.memory_used);
+	put_mb(&w, "system_available_mb", s.memory_available);
+	json_put_real(&w, "system_percent", s.memory_percent, 1);
+	put_now(&w);
+	json_end(&w);
+	put_workers(&w, r);
+	json_end(&w);
+	return ERR_OK;
+}
+
+#define HEALTH(route_path, access_level, route_handler, text)                                      \
+	{                                                                                          \
+		.method = HTTP_GET, .path = (route_path), .access = (access_level),                \
+		.rate = RATE_NONE, .weight = WEIGHT_LIGHT, .body = BODY_NONE,                      \
+		.handler = (route_handler), .summary = (text)                                      \
+	}
+
+const struct route health_routes[] = {
+    HEALTH("/health", ACCESS_PUBLIC, get_health, "Whether the service answers"),
+    HEALTH("/api/health", ACCESS_PUBLIC, get_health, "Whether the service answers"),
+    HEALTH("/health/live", ACCESS_PUBLIC, get_live, "Whether the process is alive"),
+    HEALTH("/livez", ACCESS_PUBLIC, get_live, "Whether the process is alive"),
+    HEALTH("/health/ready", ACCESS_PUBLIC, get_ready, "Whether requests should come here"),
+    HEALTH("/readyz", ACCESS_PUBLIC, get_ready, "Whether requests should come here"),
+    HEALTH("/health/startup", ACCESS_PUBLIC, get_startup, "Whether the start is complete"),
+    HEALTH("/health/detailed", ACCESS_OPTIONAL, get_detailed, "Health with the host's figures"),
+    HEALTH("/api/health/memory", ACCESS_OPTIONAL, get_memory, "Memory of host and workers"),
+};
+const size_t health_route_count = ARRAY_LEN(health_routes);

@@ -1,0 +1,209 @@
+#include "worker/upkeep.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache/cache.h"
+#include "conf/conf.h"
+#include "host/host.h"
+#include "shm/scoreboard.h"
+#include "store/migrate.h"
+
+enum {
+	ROUND_MS = 1000,
+	CHECK_EVERY_MS = 10000, /* while the database is trusted; every round while it is not */
+	CHECK_LIMIT_MS = 2000,
+};
+
+struct upkeep {
+	struct worker_app *w;
+	const struct engine_stats *stats;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stop;
+	int64_t next_check_ns;
+	struct errmsg last_complaint;
+};
+
+static void publish_engine(const struct upkeep *u, unsigned slot)
+{
+	struct scoreboard *board = u->w->app.scoreboard;
+	const struct engine_stats *s = u->stats;
+	const struct {
+		enum scoreboard_counter counter;
+		uint64_t value;
+	} counters[] = {
+	    {COUNTER_accepted, atomic_load(&s->accepted)},
+	    {COUNTER_accept_paused, atomic_load(&s->accept_pauses)},
+	    {COUNTER_accept_errors, atomic_load(&s->accept_errors)},
+	    {COUNTER_protocol_errors, atomic_load(&s->protocol_errors)},
+	    {COUNTER_read_timeouts, atomic_load(&s->read_timeouts)},
+	    {COUNTER_write_timeouts, atomic_load(&s->write_timeouts)},
+	    {COUNTER_shed_queue, atomic_load(&s->shed)},
+	    {COUNTER_shed_expired, atomic_load(&s->expired)},
+	    {COUNTER_parked, atomic_load(&s->parked)},
+	    {COUNTER_client_gone, atomic_load(&s->cancelled)},
+	    {COUNTER_log_lost, log_lost()},
+	};
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		scoreboard_set_counter(board, slot, counters[i].counter, counters[i].value);
+	scoreboard_set_gauge(board, slot, GAUGE_connections,
+			     (int64_t)atomic_load(&s->connections));
+	scoreboard_set_gauge(board, slot, GAUGE_queued,
+			     (int64_t)(atomic_load(&s->parked_normal) +
+				       atomic_load(&s->parked_heavy)));
+}
+
+static void publish_pool(const struct upkeep *u, unsigned slot)
+{
+	struct scoreboard *board = u->w->app.scoreboard;
+	struct db_pool_stats s;
+	db_pool_stats(u->w->app.pool, &s);
+	scoreboard_set_counter(board, slot, COUNTER_pool_waits, s.waits);
+	scoreboard_set_counter(board, slot, COUNTER_pool_wait_us, s.wait_ns / NS_PER_US);
+	scoreboard_set_counter(board, slot, COUNTER_pool_timeouts, s.timeouts);
+	scoreboard_set_counter(board, slot, COUNTER_pool_opened, s.opened);
+	scoreboard_set_counter(board, slot, COUNTER_pool_open_failures, s.connect_failures);
+	scoreboard_set_counter(board, slot, COUNTER_pool_recycled, s.closed);
+	scoreboard_set_counter(board, slot, COUNTER_pool_discarded, s.discarded);
+	scoreboard_set_counter(board, slot, COUNTER_pool_leaks, s.leaks);
+	scoreboard_set_counter(board, slot, COUNTER_db_killed, s.killed);
+	scoreboard_set_gauge(board, slot, GAUGE_pool_in_use, (int64_t)s.in_use);
+	scoreboard_set_gauge(board, slot, GAUGE_pool_idle, (int64_t)s.idle);
+	scoreboard_set_gauge(board, slot, GAUGE_pool_waiting, (int64_t)s.waiting);
+	scoreboard_set_gauge(board, slot, GAUGE_pool_max, (int64_t)s.max);
+}
+
+static void publish_cache(const struct upkeep *u, unsigned slot)
+{
+	struct scoreboard *board = u->w->app.scoreboard;
+	struct cache_stats s;
+	cache_stats_read(u->w->app.cache, &s);
+	scoreboard_set_counter(board, slot, COUNTER_cache_l1_hits, s.hits);
+	scoreboard_set_counter(board, slot, COUNTER_cache_l1_misses, s.misses);
+	scoreboard_set_counter(board, slot, COUNTER_cache_l1_evictions, s.evictions);
+	scoreboard_set_counter(board, slot, COUNTER_cache_hits, s.memcached_hits);
+	scoreboard_set_counter(board, slot, COUNTER_cache_misses, s.memcached_misses);
+	scoreboard_set_counter(board, slot, COUNTER_cache_errors, s.memcached_errors);
+	scoreboard_set_counter(board, slot, COUNTER_cache_skipped, s.memcached_skipped);
+	scoreboard_set_counter(board, slot, COUNTER_host_stale, s.stale);
+	scoreboard_set_gauge(board, slot, GAUGE_cache_l1_bytes, (int64_t)s.bytes);
+	scoreboard_set_gauge(board, slot, GAUGE_cache_l1_entries, (int64_t)s.entries);
+}
+
+static enum err check_database(const struct upkeep *u, struct errmsg *why)
+{
+	const struct conf *conf = u->w->app.conf;
+	struct deadline limit = deadline_in_ms(CHECK_LIMIT_MS);
+	struct db_conn *db;
+	enum err err = db_pool_borrow(u->w->app.pool, &limit, "upkeep", &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = migrate_check(db, why);
+	if (err == ERR_OK)
+		err = db_check_durability(db, why);
+	if (err == ERR_OK)
+		err = db_check_capacity(db, (unsigned)conf_number(conf, db_hosts),
+					(unsigned)conf_number(conf, db_pool_max),
+					(unsigned)conf_number(conf, db_reserve), why);
+	db_pool_return(u->w->app.pool, db);
+	return err;
+}
+
+/* Says a complaint once, and once more when it is over. */
+static void judge_database(struct upkeep *u)
+{
+	struct errmsg why = ERRMSG_INIT;
+	if (!db_pool_available(u->w->app.pool))
+		return;
+	enum err err = check_database(u, &why);
+	if (err == ERR_OK || err == ERR_INVALID)
+		atomic_store(&u->w->app.database_trusted, err == ERR_OK);
+	if (strcmp(why.text, u->last_complaint.text) == 0)
+		return;
+	if (err == ERR_OK)
+		LOG_EVENT(LOG_INFO, "database_accepted", LOG_STR("was", u->last_complaint.text));
+	else
+		LOG_EVENT(LOG_ERROR, "database_refused", LOG_STR("detail", why.text));
+	u->last_complaint = why;
+}
+
+static void run_round(struct upkeep *u)
+{
+	unsigned slot = (unsigned)conf_number(u->w->app.conf, threads);
+	publish_engine(u, slot);
+	publish_pool(u, slot);
+	publish_cache(u, slot);
+	scoreboard_set_rss(u->w->app.scoreboard, host_own_rss());
+	int64_t now = clock_mono_ns();
+	if (now < u->next_check_ns && atomic_load(&u->w->app.database_trusted))
+		return;
+	judge_database(u);
+	u->next_check_ns = now + CHECK_EVERY_MS * NS_PER_MS;
+}
+
+static void *upkeep_main(void *context)
+{
+	struct upkeep *u = context;
+	pthread_mutex_lock(&u->lock);
+	while (!u->stop) {
+		struct timespec until;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += ROUND_MS / MS_PER_S;
+		if (pthread_cond_timedwait(&u->wake, &u->lock, &until) != ETIMEDOUT)
+			continue;
+		pthread_mutex_unlock(&u->lock);
+		run_round(u);
+		pthread_mutex_lock(&u->lock);
+	}
+	pthread_mutex_unlock(&u->lock);
+	return NULL;
+}
+
+enum err upkeep_start(struct worker_app *w, const struct engine_stats *stats,
+		      struct upkeep **out, struct errmsg *why)
+{
+	struct upkeep *u = calloc(1, sizeof(*u));
+	if (u == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory starting the upkeep thread");
+	u->w = w;
+	u->stats = stats;
+	pthread_condattr_t attributes;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&u->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	pthread_mutex_init(&u->lock, NULL);
+	run_round(u);
+	int failed = pthread_create(&u->thread, NULL, upkeep_main, u);
+	if (failed != 0) {
+		pthread_cond_destroy(&u->wake);
+		pthread_mutex_destroy(&u->lock);
+		free(u);
+		errno = failed;
+		return err_errno(why, "can't start the upkeep thread");
+	}
+	*out = u;
+	return ERR_OK;
+}
+
+void upkeep_stop(struct upkeep *u)
+{
+	if (u == NULL)
+		return;
+	pthread_mutex_lock(&u->lock);
+	u->stop = true;
+	pthread_cond_signal(&u->wake);
+	pthread_mutex_unlock(&u->lock);
+	pthread_join(u->thread, NULL);
+	pthread_cond_destroy(&u->wake);
+	pthread_mutex_destroy(&u->lock);
+	free(u);
+}
