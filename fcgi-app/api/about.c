@@ -9,8 +9,7 @@
 
 static const char product[] = "Ziggie Control Center";
 
-static enum err get_root(struct http_request *r, struct http_response *response,
-			 struct errmsg *why)
+static enum err get_root(struct http_request *r, struct http_response *response, struct errmsg *why)
 {
 	(void)why;
 	struct json_writer w;
@@ -25,8 +24,7 @@ static enum err get_root(struct http_request *r, struct http_response *response,
 	return ERR_OK;
 }
 
-static enum err get_info(struct http_request *r, struct http_response *response,
-			 struct errmsg *why)
+static enum err get_info(struct http_request *r, struct http_response *response, struct errmsg *why)
 {
 	static const char *const features[] = {"host", "accounts", "metrics"};
 	(void)r;

@@ -41,14 +41,12 @@ static enum err get_health(struct http_request *r, struct http_response *respons
 	json_put_string(&w, "version", PACKAGE_VERSION);
 	json_put_string(&w, "database",
 			db_pool_available(r->app->pool) ? "connected" : "unavailable");
-	json_put_string(&w, "caching",
-			cache_available(r->app->cache) ? "enabled" : "unavailable");
+	json_put_string(&w, "caching", cache_available(r->app->cache) ? "enabled" : "unavailable");
 	json_end(&w);
 	return ERR_OK;
 }
 
-static enum err get_live(struct http_request *r, struct http_response *response,
-			 struct errmsg *why)
+static enum err get_live(struct http_request *r, struct http_response *response, struct errmsg *why)
 {
 	(void)r;
 	(void)why;
@@ -208,8 +206,7 @@ static enum err get_detailed(struct http_request *r, struct http_response *respo
 static void put_workers(struct json_writer *w, const struct http_request *r)
 {
 	struct scoreboard_process processes[SCOREBOARD_PROCESSES];
-	size_t count =
-	    scoreboard_processes(r->app->scoreboard, processes, SCOREBOARD_PROCESSES);
+	size_t count = scoreboard_processes(r->app->scoreboard, processes, SCOREBOARD_PROCESSES);
 	json_key(w, "workers");
 	json_array(w);
 	for (size_t i = 0; i < count; i++) {

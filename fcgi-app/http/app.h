@@ -25,8 +25,8 @@ struct app {
 	struct auth *auth;
 	struct host_service *host;
 	struct scoreboard *scoreboard;
-	int64_t started_us; /* wall time */
-	_Atomic bool ready;    /* warmed up */
+	int64_t started_us;            /* wall time */
+	_Atomic bool ready;            /* warmed up */
 	_Atomic bool database_trusted; /* the schema fits, and commits survive a crash */
 	_Atomic bool draining;
 };

@@ -17,8 +17,7 @@ const char *http_path_arg(const struct http_request *r, const char *name)
 {
 	size_t len = strlen(name);
 	for (size_t i = 0; i < r->path_arg_count; i++)
-		if (r->path_args[i].name_len == len &&
-		    memcmp(r->path_args[i].name, name, len) == 0)
+		if (r->path_args[i].name_len == len && memcmp(r->path_args[i].name, name, len) == 0)
 			return r->path_args[i].value;
 	return NULL;
 }
@@ -33,8 +32,8 @@ enum err http_query(const struct http_request *r, const char *name, const char *
 	return form_get(r->arena, r->query, strlen(r->query), name, out, why);
 }
 
-enum err http_query_number(const struct http_request *r, const char *name, int64_t min,
-			   int64_t max, int64_t *out, struct errmsg *why)
+enum err http_query_number(const struct http_request *r, const char *name, int64_t min, int64_t max,
+			   int64_t *out, struct errmsg *why)
 {
 	const char *text;
 	enum err err = http_query(r, name, &text, why);

@@ -39,8 +39,7 @@ static void begin_problem(struct json_writer *w, const struct http_request *r,
 	json_string(w, type);
 	json_put_string(w, "title", err_text(err));
 	json_put_int(w, "status", response->status);
-	json_put_string(w, "detail",
-			detail == NULL || detail[0] == '\0' ? err_text(err) : detail);
+	json_put_string(w, "detail", detail == NULL || detail[0] == '\0' ? err_text(err) : detail);
 	json_put_string(w, "instance", r->path != NULL ? r->path : "");
 	json_put_string(w, "request_id", r->id);
 }

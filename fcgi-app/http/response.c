@@ -3,8 +3,8 @@
 #include "base/clock.h"
 
 const char *const http_phase_names[PHASE_COUNT] = {
-    [PHASE_QUEUE] = "queue", [PHASE_AUTH] = "auth",	  [PHASE_CACHE] = "cache",
-    [PHASE_DB] = "db",	     [PHASE_HANDLER] = "handler",
+    [PHASE_QUEUE] = "queue", [PHASE_AUTH] = "auth",       [PHASE_CACHE] = "cache",
+    [PHASE_DB] = "db",       [PHASE_HANDLER] = "handler",
 };
 
 const char *http_status_text(int status)

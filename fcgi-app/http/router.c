@@ -29,8 +29,8 @@ struct router {
 static const struct {
 	const char *name;
 	enum http_method method;
-} methods[METHODS] = {{"GET", HTTP_GET},     {"HEAD", HTTP_HEAD},	{"POST", HTTP_POST},
-		      {"PUT", HTTP_PUT},     {"PATCH", HTTP_PATCH},	{"DELETE", HTTP_DELETE},
+} methods[METHODS] = {{"GET", HTTP_GET},        {"HEAD", HTTP_HEAD},   {"POST", HTTP_POST},
+		      {"PUT", HTTP_PUT},        {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE},
 		      {"OPTIONS", HTTP_OPTIONS}};
 
 enum http_method http_method_parse(const char *name)
@@ -194,8 +194,7 @@ static enum err split(struct walk *w, const char *path, size_t len, struct errms
 		w->lens[w->count] = (size_t)(stop - path);
 		if (memchr(path, '%', w->lens[w->count]) != NULL ||
 		    !utf8_valid(path, w->lens[w->count])) {
-			char *decoded =
-			    form_decode(w->arena, path, (size_t)(stop - path), false);
+			char *decoded = form_decode(w->arena, path, (size_t)(stop - path), false);
 			if (decoded == NULL)
 				return err_set(why, ERR_MALFORMED,
 					       "the path has a broken %%-escape, NUL or invalid "

@@ -28,7 +28,7 @@ void router_free(struct router *router);
 
 struct route_match {
 	const struct route *route; /* NULL: see allowed */
-	unsigned allowed;	   /* methods that the path has; 0 when there is no such path */
+	unsigned allowed;          /* methods that the path has; 0 when there is no such path */
 	struct path_arg args[PATH_ARGS_MAX];
 	size_t arg_count;
 };

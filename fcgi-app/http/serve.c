@@ -195,7 +195,8 @@ static void answer_error(struct http_request *r, struct http_response *response,
 			  LOG_STR("request_id", r->id), LOG_STR("error", err_name(err)),
 			  LOG_STR("detail", detail),
 			  LOG_STR("route", r->route != NULL ? r->route->path : NULL));
-	/* What went wrong inside is for the log; the client gets no text of ours or the database's. */
+	/* What went wrong inside is for the log; the client gets no text of ours or the database's.
+	 */
 	problem_fill(r, response, err, err_http_status(err) == 500 ? NULL : detail);
 	if (err == ERR_METHOD)
 		add_allow(response, r->allowed);
@@ -207,20 +208,18 @@ static void log_request(const struct http_request *r, int status, size_t bytes)
 		return;
 	log_write_buffered(
 	    LOG_INFO, "request",
-	    LOG_FIELDS(LOG_STR("request_id", r->id),
-		       LOG_STR("trace_id", r->trace_id[0] != '\0' ? r->trace_id : NULL),
-		       LOG_STR("span_id", r->trace_id[0] != '\0' ? r->span_id : NULL),
-		       LOG_STR("method", http_method_name(r->method)),
-		       LOG_STR("route", r->route != NULL ? r->route->path : NULL),
-		       LOG_STR("path", r->path), LOG_INT("status", status),
-		       LOG_INT("bytes", bytes), LOG_STR("remote_addr", r->remote_addr),
-		       LOG_STR("user", r->principal.role != ROLE_NONE ? r->principal.username
-								      : NULL),
-		       LOG_MS("queue_ms", r->spans[PHASE_QUEUE]),
-		       LOG_MS("auth_ms", r->spans[PHASE_AUTH]),
-		       LOG_MS("cache_ms", r->spans[PHASE_CACHE]),
-		       LOG_MS("db_ms", r->spans[PHASE_DB]),
-		       LOG_MS("handler_ms", r->spans[PHASE_HANDLER])));
+	    LOG_FIELDS(
+		LOG_STR("request_id", r->id),
+		LOG_STR("trace_id", r->trace_id[0] != '\0' ? r->trace_id : NULL),
+		LOG_STR("span_id", r->trace_id[0] != '\0' ? r->span_id : NULL),
+		LOG_STR("method", http_method_name(r->method)),
+		LOG_STR("route", r->route != NULL ? r->route->path : NULL),
+		LOG_STR("path", r->path), LOG_INT("status", status), LOG_INT("bytes", bytes),
+		LOG_STR("remote_addr", r->remote_addr),
+		LOG_STR("user", r->principal.role != ROLE_NONE ? r->principal.username : NULL),
+		LOG_MS("queue_ms", r->spans[PHASE_QUEUE]), LOG_MS("auth_ms", r->spans[PHASE_AUTH]),
+		LOG_MS("cache_ms", r->spans[PHASE_CACHE]), LOG_MS("db_ms", r->spans[PHASE_DB]),
+		LOG_MS("handler_ms", r->spans[PHASE_HANDLER])));
 }
 
 static void request_start(struct http_request *r, struct app *app, struct http_thread *thread,

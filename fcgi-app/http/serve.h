@@ -48,7 +48,7 @@ struct http_output {
 
 struct http_thread {
 	struct arena arena;
-	unsigned slot; /* the thread's slot in the scoreboard */
+	unsigned slot;         /* the thread's slot in the scoreboard */
 	struct strbuf headers; /* of the answer that is being made */
 	struct http_output out;
 };

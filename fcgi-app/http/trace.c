@@ -8,8 +8,14 @@
 #include "base/clock.h"
 
 /* "00-<32 hex trace id>-<16 hex parent id>-<2 hex flags>" */
-enum { TRACE_ID_AT = 3, TRACE_ID_LEN = 32, PARENT_AT = 36, PARENT_LEN = 16, FLAGS_AT = 53,
-       TRACEPARENT_LEN = 55 };
+enum {
+	TRACE_ID_AT = 3,
+	TRACE_ID_LEN = 32,
+	PARENT_AT = 36,
+	PARENT_LEN = 16,
+	FLAGS_AT = 53,
+	TRACEPARENT_LEN = 55
+};
 
 static void random_hex(char *out, size_t digits)
 {
@@ -41,8 +47,7 @@ static bool traceparent_valid(const char *text)
 	if (len < TRACEPARENT_LEN || !lower_hex(text, 2) || strncmp(text, "ff", 2) == 0)
 		return false;
 	/* Version 00 has exactly this length; later ones may append "-…". */
-	if (len > TRACEPARENT_LEN &&
-	    (strncmp(text, "00", 2) == 0 || text[TRACEPARENT_LEN] != '-'))
+	if (len > TRACEPARENT_LEN && (strncmp(text, "00", 2) == 0 || text[TRACEPARENT_LEN] != '-'))
 		return false;
 	return text[2] == '-' && text[PARENT_AT - 1] == '-' && text[FLAGS_AT - 1] == '-' &&
 	       lower_hex(text + TRACE_ID_AT, TRACE_ID_LEN) &&

@@ -33,8 +33,8 @@ static enum err init_scoreboard(struct worker_app *w, const struct worker_place 
 static enum err init_pool(struct worker_app *w, const struct worker_place *place,
 			  struct errmsg *why)
 {
-	enum err err = db_pool_config_load(w->app.conf, place->index, place->count,
-					   &w->pool_config, why);
+	enum err err =
+	    db_pool_config_load(w->app.conf, place->index, place->count, &w->pool_config, why);
 	if (err != ERR_OK)
 		return err;
 	return db_pool_new(&w->pool_config, &w->app.pool, why);
@@ -43,9 +43,9 @@ static enum err init_pool(struct worker_app *w, const struct worker_place *place
 static enum err init_auth(struct worker_app *w, struct errmsg *why)
 {
 	struct auth_config config = {
-	    .load = store_tokens_load,
+	    .load = tokens_load,
 	    .load_context = w->app.pool,
-	    .epoch = scoreboard_epoch_word(w->app.scoreboard),
+	    .board = w->app.scoreboard,
 	};
 	auth_config_load(&config, w->app.conf);
 	return auth_new(&config, &w->app.auth, why);
@@ -75,8 +75,7 @@ static enum err init_routes(struct worker_app *w, struct errmsg *why)
 	for (size_t i = 0; i < count; i++) {
 		const struct route *route = router_row(w->router, i);
 		char name[SCOREBOARD_ROUTE_NAME];
-		snprintf(name, sizeof(name), "%s %s", http_method_name(route->method),
-			 route->path);
+		snprintf(name, sizeof(name), "%s %s", http_method_name(route->method), route->path);
 		w->route_ids[i] = scoreboard_route(w->app.scoreboard, name);
 	}
 	w->app.router = w->router;

@@ -54,11 +54,10 @@ static void publish_engine(const struct upkeep *u, unsigned slot)
 	};
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
 		scoreboard_set_counter(board, slot, counters[i].counter, counters[i].value);
-	scoreboard_set_gauge(board, slot, GAUGE_connections,
-			     (int64_t)atomic_load(&s->connections));
-	scoreboard_set_gauge(board, slot, GAUGE_queued,
-			     (int64_t)(atomic_load(&s->parked_normal) +
-				       atomic_load(&s->parked_heavy)));
+	scoreboard_set_gauge(board, slot, GAUGE_connections, (int64_t)atomic_load(&s->connections));
+	scoreboard_set_gauge(
+	    board, slot, GAUGE_queued,
+	    (int64_t)(atomic_load(&s->parked_normal) + atomic_load(&s->parked_heavy)));
 }
 
 static void publish_pool(const struct upkeep *u, unsigned slot)
@@ -98,6 +97,18 @@ static void publish_cache(const struct upkeep *u, unsigned slot)
 	scoreboard_set_gauge(board, slot, GAUGE_cache_l1_entries, (int64_t)s.entries);
 }
 
+static enum err check_schema(struct db_conn *db, struct errmsg *why)
+{
+	unsigned pending;
+	enum err err = migrate_pending(db, migrations, &pending, why);
+	if (err != ERR_OK)
+		return err == ERR_CONFLICT ? ERR_INVALID : err;
+	if (pending > 0)
+		return err_set(why, ERR_INVALID,
+			       "%u migrations are missing; run: ziggiectl migrate", pending);
+	return ERR_OK;
+}
+
 static enum err check_database(const struct upkeep *u, struct errmsg *why)
 {
 	const struct conf *conf = u->w->app.conf;
@@ -106,7 +117,7 @@ static enum err check_database(const struct upkeep *u, struct errmsg *why)
 	enum err err = db_pool_borrow(u->w->app.pool, &limit, "upkeep", &db, why);
 	if (err != ERR_OK)
 		return err;
-	err = migrate_check(db, why);
+	err = check_schema(db, why);
 	if (err == ERR_OK)
 		err = db_check_durability(db, why);
 	if (err == ERR_OK)
@@ -167,8 +178,8 @@ static void *upkeep_main(void *context)
 	return NULL;
 }
 
-enum err upkeep_start(struct worker_app *w, const struct engine_stats *stats,
-		      struct upkeep **out, struct errmsg *why)
+enum err upkeep_start(struct worker_app *w, const struct engine_stats *stats, struct upkeep **out,
+		      struct errmsg *why)
 {
 	struct upkeep *u = calloc(1, sizeof(*u));
 	if (u == NULL)

@@ -14,8 +14,8 @@
 struct upkeep;
 
 /* Makes the first round before it returns, so that readiness is known. */
-enum err upkeep_start(struct worker_app *w, const struct engine_stats *stats,
-		      struct upkeep **out, struct errmsg *why);
+enum err upkeep_start(struct worker_app *w, const struct engine_stats *stats, struct upkeep **out,
+		      struct errmsg *why);
 void upkeep_stop(struct upkeep *u); /* NULL is fine */
 
 #endif

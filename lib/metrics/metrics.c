@@ -129,8 +129,7 @@ static void requests(const struct page *p, const struct scoreboard_totals *t)
 		if (!was_called(&t->routes[i]))
 			continue;
 		route_labels(&t->routes[i], &labels);
-		histogram(p, "ziggie_request_duration_seconds", labels.data,
-			  &t->routes[i].latency);
+		histogram(p, "ziggie_request_duration_seconds", labels.data, &t->routes[i].latency);
 	}
 	family(p, "ziggie_queue_duration_seconds", "histogram",
 	       "Time from a request's arrival at the web server to its thread.");
@@ -187,8 +186,7 @@ static void memory(const struct page *p, const struct scoreboard *board)
 		snprintf(labels, sizeof(labels), "program=\"%s\",generation=\"%u\",index=\"%u\"",
 			 scoreboard_program_names[processes[i].program], processes[i].generation,
 			 processes[i].index);
-		sample(p, "ziggie_resident_memory_bytes", labels,
-		       (int64_t)processes[i].rss_bytes);
+		sample(p, "ziggie_resident_memory_bytes", labels, (int64_t)processes[i].rss_bytes);
 	}
 }
 

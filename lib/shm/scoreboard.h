@@ -150,8 +150,6 @@ unsigned scoreboard_route(struct scoreboard *board, const char *name);
 /* Moves on with every revocation of a token; a remembered token of another epoch is read again. */
 uint64_t scoreboard_epoch(const struct scoreboard *board);
 void scoreboard_bump_epoch(struct scoreboard *board);
-/* The same word, for those that look at it with every request. */
-_Atomic uint64_t *scoreboard_epoch_word(struct scoreboard *board);
 
 /* When somebody last asked for a kind of sample (enum host_kind): monotonic ns, 0 for never. */
 void scoreboard_stamp_interest(struct scoreboard *board, unsigned kind, int64_t now_ns);
