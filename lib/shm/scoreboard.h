@@ -116,9 +116,13 @@ struct scoreboard_claim {
 	enum scoreboard_program program;
 	unsigned index;      /* of the worker, from 0 */
 	unsigned generation; /* 0 without ziggied */
-	unsigned threads;    /* slots 0 … threads-1 will be used; at most SCOREBOARD_SLOTS */
+	unsigned threads;    /* that serve requests, in slots 0 … threads-1 */
+	unsigned others;     /* slots behind those, for threads that count but serve nothing */
 };
-/* ERR_OVERLOADED when all rows are taken.  Once per process. */
+/*
+ * At least one slot and at most SCOREBOARD_SLOTS in all.  ERR_OVERLOADED when all rows are
+ * taken.  Once per process.
+ */
 enum err scoreboard_claim(struct scoreboard *board, const struct scoreboard_claim *claim,
 			  struct errmsg *why);
 void scoreboard_set_state(struct scoreboard *board, enum scoreboard_state state); /* any thread */
@@ -185,7 +189,7 @@ struct scoreboard_totals {
 	struct scoreboard_histogram queue;
 	uint64_t counters[COUNTER_COUNT];
 	int64_t gauges[GAUGE_COUNT];
-	unsigned threads; /* of workers */
+	unsigned threads; /* that serve requests */
 	unsigned threads_busy;
 	unsigned processes[PROGRAM_COUNT];
 	uint64_t restarts[PROGRAM_COUNT];
