@@ -36,6 +36,7 @@
 #ifndef ZIGGIE_FASTCGI_CODEC_H
 #define ZIGGIE_FASTCGI_CODEC_H
 
+#include <fastcgi.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,7 +48,7 @@
 enum {
 	CODEC_SCRATCH = 128,
 	CODEC_REPLY_MAX = 128,
-	CODEC_KEEP_BYTES = 16 * 1024,
+	CODEC_KEEP_BYTES = 8 * 1024,
 	CODEC_DISCARD_MAX = 64 * 1024 * 1024,
 };
 
@@ -85,12 +86,14 @@ struct codec {
 	const struct codec_limits *limits;
 
 	/* The record being read. */
-	unsigned char header[8];
+	union {
+		FCGI_Header fields;
+		unsigned char bytes[FCGI_HEADER_LEN];
+	} header;
 	uint8_t header_len;
 	uint8_t padding_left;
-	uint8_t type;
+	uint8_t sink; /* where its content goes */
 	uint8_t scratch_len;
-	uint16_t record_id;
 	uint16_t content_left;
 	unsigned char scratch[CODEC_SCRATCH];
 
@@ -100,6 +103,9 @@ struct codec {
 	bool body_done;
 	bool complete;
 	bool closing; /* close once the reply is sent */
+	bool broken;
+	bool has_content_length;
+	uint64_t content_length;
 	size_t discarded;
 	struct codec_buffer params;
 	struct codec_buffer body;
@@ -141,8 +147,10 @@ struct codec_answer {
 	size_t sent; /* of the whole, frames included */
 	uint16_t id;
 	uint8_t tail_len;
-	unsigned char tail[7 + 8 + 16]; /* padding, end of the stream, END_REQUEST */
-	unsigned char frames[CODEC_ANSWER_RECORDS][8];
+	unsigned char
+	    tail[7 + FCGI_HEADER_LEN +
+		 sizeof(FCGI_EndRequestRecord)]; /* padding, end of the stream, END_REQUEST */
+	FCGI_Header frames[CODEC_ANSWER_RECORDS];
 };
 
 void codec_answer_init(struct codec_answer *a, uint16_t id, const char *head, size_t head_len,
