@@ -16,24 +16,30 @@ static struct json_object *object_of(const struct json_node *node)
 	return (struct json_object *)(uintptr_t)node;
 }
 
-/*
- * json-c keeps the last of several members with one name, silently.  It never
- * copies what it drops, so members are counted while scanning the text, which is
- * known to be well-formed by then: every ':' outside a string is one member.
- */
-static size_t count_members_in_text(const char *text, size_t len)
+/* What stands outside of strings. */
+struct outline {
+	size_t colons;
+	bool foreign; /* a character that JSON does not have where it stands */
+};
+
+static struct outline outline_of(const char *text, size_t len)
 {
-	size_t count = 0;
+	static const char own[] = "{}[]:,-+.0123456789eE \t\r\ntrufalsn";
+	struct outline outline = {0};
 	bool in_string = false;
 	for (size_t i = 0; i < len; i++) {
 		if (in_string && text[i] == '\\')
 			i++;
 		else if (text[i] == '"')
 			in_string = !in_string;
-		else if (!in_string && text[i] == ':')
-			count++;
+		else if (in_string)
+			outline.foreign |= (unsigned char)text[i] < 0x20;
+		else {
+			outline.colons += text[i] == ':';
+			outline.foreign |= strchr(own, text[i]) == NULL;
+		}
 	}
-	return count;
+	return outline;
 }
 
 static size_t count_members(struct json_object *value)
@@ -113,7 +119,9 @@ static enum err check_beyond_json_c(const char *text, size_t len, struct json_ob
 		return err_set(why, ERR_MALFORMED, "a string holds the NUL character");
 	if (has_lone_surrogate(text, len))
 		return err_set(why, ERR_MALFORMED, "a string holds half a surrogate pair");
-	if (count_members(root) != count_members_in_text(text, len))
+	/* Of several members with one name json-c silently keeps the last.  In well-formed text
+	 * every colon outside a string is one member. */
+	if (count_members(root) != outline_of(text, len).colons)
 		return err_set(why, ERR_MALFORMED, "an object has two members with the same name");
 	return ERR_OK;
 }
@@ -126,6 +134,9 @@ enum err json_parse(const char *text, size_t len, struct json_doc **out, struct 
 		return err_set(why, ERR_MALFORMED, "the body is not valid UTF-8");
 	if (memchr(text, '\0', len) != NULL)
 		return err_set(why, ERR_MALFORMED, "the body holds a NUL byte");
+	/* json-c takes NaN, comments, single quotes and bare newlines even when it is strict. */
+	if (outline_of(text, len).foreign)
+		return err_set(why, ERR_MALFORMED, "broken JSON: a character outside of its place");
 	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
 	if (tokener == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory parsing JSON");

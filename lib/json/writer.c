@@ -120,12 +120,10 @@ void json_real(struct json_writer *w, double value, int decimals)
 		strbuf_addf(w->out, "%.*f", decimals, value);
 		return;
 	}
-	int64_t scaled = llround(value * scales[decimals]);
+	int64_t scaled = (int64_t)(fabs(value) * scales[decimals] + 0.5);
 	int64_t unit = (int64_t)scales[decimals];
-	if (scaled < 0) {
+	if (value < 0 && scaled > 0)
 		strbuf_addc(w->out, '-');
-		scaled = -scaled;
-	}
 	strbuf_addi(w->out, scaled / unit);
 	if (decimals == 0)
 		return;
