@@ -185,63 +185,77 @@ static enum err serve_until_told(const struct conf *conf, int listen_fd, struct 
 	return err;
 }
 
-static int usage_error(const char *option)
+/* What the command line asks for beside settings. */
+struct command_line {
+	const char *config_file;
+	bool print_config;
+};
+
+static enum err read_command_line(struct command_line *line, struct conf *conf, int argc,
+				  char **argv, struct errmsg *why)
 {
-	fprintf(stderr, "ziggie-worker: unknown option or argument \"%s\"; see --help\n", option);
-	return EX_USAGE;
+	for (int i = 1; i + 1 < argc; i++)
+		if (strcmp(argv[i], "--config") == 0)
+			line->config_file = argv[i + 1];
+	enum err err = conf_load(conf, line->config_file, &argc, argv, why);
+	for (int i = 1; i < argc && err == ERR_OK; i++) {
+		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
+			i++;
+		else if (strcmp(argv[i], "--print-config") == 0)
+			line->print_config = true;
+		else
+			err = err_set(why, ERR_MALFORMED, "unknown option \"%s\"; see --help",
+				      argv[i]);
+	}
+	return err;
+}
+
+static int complain(const char *text, int exit_code)
+{
+	fprintf(stderr, "ziggie-worker: %s\n", text);
+	return exit_code;
+}
+
+static int print_config(const struct conf *conf)
+{
+	STRBUF_CLEANUP text = STRBUF_INIT;
+	conf_print(conf, &text);
+	return fputs(text.data, stdout) < 0 ? EX_IOERR : EX_OK;
+}
+
+static int run(const struct conf *conf)
+{
+	struct errmsg why = ERRMSG_INIT;
+	enum log_level level = LOG_INFO;
+	log_level_parse(conf_text(conf, log_level), &level);
+	if (log_open("ziggie-worker", conf_text(conf, log_file), level, &why) != ERR_OK)
+		return complain(why.text, EX_CANTCREAT);
+	int listen_fd = find_socket();
+	if (listen_fd < 0)
+		return complain("no listening socket on descriptor 3 (LISTEN_FDS) or 0",
+				EX_UNAVAILABLE);
+	enum err err = serve_until_told(conf, listen_fd, &why);
+	if (err != ERR_OK)
+		LOG_EVENT(LOG_ERROR, "not_started", LOG_STR("detail", why.text));
+	log_close();
+	return err == ERR_OK ? EX_OK : err == ERR_INVALID ? EX_CONFIG : EX_OSERR;
 }
 
 int main(int argc, char **argv)
 {
+	struct command_line line = {0};
 	struct errmsg why = ERRMSG_INIT;
-	const char *file = NULL;
-	bool print = false;
 	struct conf conf;
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0)
-			return fputs(help, stdout) < 0 ? EX_IOERR : EX_OK;
-		if (strcmp(argv[i], "--version") == 0)
-			return printf("ziggie-worker %s (%s)\n", PACKAGE_VERSION, ZIGGIE_COMMIT) < 0
-				   ? EX_IOERR
-				   : EX_OK;
-		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-			file = argv[i + 1];
-	}
-	if (conf_load(&conf, file, &argc, argv, &why) != ERR_OK) {
-		fprintf(stderr, "ziggie-worker: %s\n", why.text);
-		return EX_CONFIG;
-	}
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-			i++;
-		else if (strcmp(argv[i], "--print-config") == 0)
-			print = true;
-		else
-			return usage_error(argv[i]);
-	}
-	if (print) {
-		STRBUF_CLEANUP text = STRBUF_INIT;
-		conf_print(&conf, &text);
-		fputs(text.data, stdout);
-		conf_release(&conf);
-		return EX_OK;
-	}
-	enum log_level level = LOG_INFO;
-	log_level_parse(conf_text(&conf, log_level), &level);
-	if (log_open("ziggie-worker", conf_text(&conf, log_file), level, &why) != ERR_OK) {
-		fprintf(stderr, "ziggie-worker: %s\n", why.text);
-		return EX_CANTCREAT;
-	}
-	int listen_fd = find_socket();
-	if (listen_fd < 0) {
-		fprintf(stderr, "ziggie-worker: no listening socket on descriptor 3 (LISTEN_FDS) "
-				"or 0\n");
-		return EX_UNAVAILABLE;
-	}
-	enum err err = serve_until_told(&conf, listen_fd, &why);
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return fputs(help, stdout) < 0 ? EX_IOERR : EX_OK;
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return printf("ziggie-worker %s (%s)\n", PACKAGE_VERSION, ZIGGIE_COMMIT) < 0
+			   ? EX_IOERR
+			   : EX_OK;
+	enum err err = read_command_line(&line, &conf, argc, argv, &why);
 	if (err != ERR_OK)
-		LOG_EVENT(LOG_ERROR, "not_started", LOG_STR("detail", why.text));
-	log_close();
+		return complain(why.text, err == ERR_MALFORMED ? EX_USAGE : EX_CONFIG);
+	int exit_code = line.print_config ? print_config(&conf) : run(&conf);
 	conf_release(&conf);
-	return err == ERR_OK ? EX_OK : err == ERR_INVALID ? EX_CONFIG : EX_OSERR;
+	return exit_code;
 }
