@@ -92,9 +92,13 @@ static void publish_cache(const struct upkeep *u, unsigned slot)
 	scoreboard_set_counter(board, slot, COUNTER_cache_misses, s.memcached_misses);
 	scoreboard_set_counter(board, slot, COUNTER_cache_errors, s.memcached_errors);
 	scoreboard_set_counter(board, slot, COUNTER_cache_skipped, s.memcached_skipped);
-	scoreboard_set_counter(board, slot, COUNTER_host_stale, s.stale);
 	scoreboard_set_gauge(board, slot, GAUGE_cache_l1_bytes, (int64_t)s.bytes);
 	scoreboard_set_gauge(board, slot, GAUGE_cache_l1_entries, (int64_t)s.entries);
+
+	struct host_service_stats host;
+	host_service_stats_read(u->w->app.host, &host);
+	scoreboard_set_counter(board, slot, COUNTER_host_stale, host.stale);
+	scoreboard_set_counter(board, slot, COUNTER_host_collected, host.collected);
 }
 
 static enum err check_schema(struct db_conn *db, struct errmsg *why)

@@ -15,8 +15,6 @@
 
 struct conf;
 
-enum { HOST_ID_MAX = 255 };
-
 struct host_timing {
 	int64_t interval_ms[HOST_KIND_COUNT];
 	int64_t sample_ttl_ms;   /* in memcached */
@@ -39,12 +37,13 @@ enum err host_publish(struct cache *cache, const struct host_timing *timing, con
 
 /* When a host's ziggie-jobs was last at work; kept for a day. */
 enum err host_heartbeat_publish(struct cache *cache, const char *host_id, struct errmsg *why);
-enum err host_heartbeat_read(struct cache *cache, const char *host_id, int64_t *seen_us,
-			     struct errmsg *why);
+void host_heartbeat_key(const char *host_id, struct cache_key *out);
+bool host_heartbeat_parse(const struct cache_value *value, int64_t *seen_us);
 
 /* Asks another host's ziggie-jobs to sample a costly kind for interest_ttl. */
 enum err host_interest_publish(struct cache *cache, const struct host_timing *timing,
 			       const char *host_id, enum host_kind kind, struct errmsg *why);
+void host_interest_key(const char *host_id, enum host_kind kind, struct cache_key *out);
 bool host_interest_read(struct cache *cache, const char *host_id, enum host_kind kind);
 
 #endif

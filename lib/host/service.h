@@ -56,6 +56,7 @@ struct host_answer {
 /*
  * host NULL or "" is this host.  ERR_UNAVAILABLE when nothing can be had, for
  * another host with when it was last seen; ERR_TIMEOUT when the deadline passed.
+ * A NULL deadline does not wait for other threads.
  */
 enum err host_service_read(struct host_service *s, const char *host, enum host_kind kind,
 			   const struct deadline *deadline, struct host_answer *out,
@@ -72,5 +73,13 @@ void host_json_mark(const char *json, size_t len, bool stale, struct strbuf *out
  * when that is old.  Waits for no other program and for no other thread.
  */
 enum err host_service_summary(struct host_service *s, struct host_summary *out, struct errmsg *why);
+
+/* How many answers of host_service_read() came from where. */
+struct host_service_stats {
+	uint64_t cached;
+	uint64_t collected; /* by this worker itself */
+	uint64_t stale;     /* marked so, wherever they came from */
+};
+void host_service_stats_read(const struct host_service *s, struct host_service_stats *out);
 
 #endif
