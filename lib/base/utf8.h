@@ -11,5 +11,7 @@
 /* Length of the valid sequence at text, 1 to 4; 0 when there is none within len. */
 size_t utf8_sequence(const char *text, size_t len);
 bool utf8_valid(const char *text, size_t len);
+/* Characters (code points) of valid text. */
+size_t utf8_count(const char *text, size_t len);
 
 #endif

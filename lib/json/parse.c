@@ -200,12 +200,14 @@ void json_field_error(struct json_fields *f, const char *field, const char *form
 	va_end(args);
 }
 
-static size_t count_characters(const char *text, size_t len)
+bool json_check_length(struct json_fields *f, const char *field, const char *text, size_t len,
+		       size_t min, size_t max)
 {
-	size_t count = 0;
-	for (size_t i = 0; i < len; i++)
-		count += ((unsigned char)text[i] & 0xc0) != 0x80;
-	return count;
+	size_t count = utf8_count(text, len);
+	if (count >= min && count <= max)
+		return true;
+	json_field_error(f, field, "must have %zu to %zu characters, has %zu", min, max, count);
+	return false;
 }
 
 static const char *checked_string(struct json_fields *f, const char *field,
@@ -216,12 +218,9 @@ static const char *checked_string(struct json_fields *f, const char *field,
 		return NULL;
 	}
 	const char *text = json_object_get_string(value);
-	size_t count = count_characters(text, (size_t)json_object_get_string_len(value));
-	if (count < min || count > max) {
-		json_field_error(f, field, "must have %zu to %zu characters, has %zu", min, max,
-				 count);
+	size_t len = (size_t)json_object_get_string_len(value);
+	if (!json_check_length(f, field, text, len, min, max))
 		return NULL;
-	}
 	return text;
 }
 

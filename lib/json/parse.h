@@ -50,6 +50,10 @@ void json_fields_init(struct json_fields *f, const struct json_node *object);
 void json_field_error(struct json_fields *f, const char *field, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The rule below for text that came in another way, a form's field say; false after an error. */
+bool json_check_length(struct json_fields *f, const char *field, const char *text, size_t len,
+		       size_t min, size_t max);
+
 /* Lengths in characters (code points).  NULL after an error. */
 const char *json_need_string(struct json_fields *f, const char *field, size_t min, size_t max);
 /* As above, but absent or null is allowed and gives NULL; *present says whether the key was there.
