@@ -1,0 +1,240 @@
+#include "auth/password.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/utf8.h"
+
+_Static_assert(PASSWORD_HASH_SIZE > crypto_pwhash_argon2id_STRBYTES - 1, "a hash does not fit");
+
+static const unsigned long long hash_passes = crypto_pwhash_argon2id_OPSLIMIT_INTERACTIVE;
+static const size_t hash_memory = crypto_pwhash_argon2id_MEMLIMIT_INTERACTIVE;
+
+struct password_hasher {
+	pthread_mutex_t lock;
+	pthread_cond_t turn;
+	unsigned free;    /* hashes that may start now */
+	unsigned waiting; /* threads in the queue */
+	unsigned waiting_max;
+	/* The hash of random bytes that nobody kept, for users who do not exist. */
+	char nobody[crypto_pwhash_argon2id_STRBYTES];
+};
+
+/* Waits are told in real time, whatever a test has shifted the clock by. */
+static struct timespec monotonic_in_ms(int64_t ms)
+{
+	struct timespec at;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	int64_t ns = at.tv_nsec + ms % MS_PER_S * NS_PER_MS;
+	at.tv_sec += (time_t)(ms / MS_PER_S + ns / NS_PER_S);
+	at.tv_nsec = (long)(ns % NS_PER_S);
+	return at;
+}
+
+/* Well formed and of the same cost as a real one, without having to hash at every start. */
+static void make_nobody(char out[crypto_pwhash_argon2id_STRBYTES])
+{
+	unsigned char salt[crypto_pwhash_argon2id_SALTBYTES], hash[32];
+	char salt_text[32], hash_text[64];
+	randombytes_buf(salt, sizeof(salt));
+	randombytes_buf(hash, sizeof(hash));
+	sodium_bin2base64(salt_text, sizeof(salt_text), salt, sizeof(salt),
+			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+	sodium_bin2base64(hash_text, sizeof(hash_text), hash, sizeof(hash),
+			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+	snprintf(out, crypto_pwhash_argon2id_STRBYTES, "$argon2id$v=19$m=%zu,t=%llu,p=1$%s$%s",
+		 hash_memory / 1024, hash_passes, salt_text, hash_text);
+	AN_INVARIANT(crypto_pwhash_argon2id_str_needs_rehash(out, hash_passes, hash_memory) == 0);
+}
+
+enum err password_hasher_new(unsigned at_once, unsigned waiting, struct password_hasher **out,
+			     struct errmsg *why)
+{
+	AN_INVARIANT(at_once > 0);
+	if (sodium_init() < 0)
+		return err_set(why, ERR_INTERNAL, "libsodium can't be initialised");
+	struct password_hasher *h = calloc(1, sizeof(*h));
+	if (h == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for password hashing");
+	make_nobody(h->nobody);
+	h->free = at_once;
+	h->waiting_max = waiting;
+	pthread_condattr_t attributes;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->turn, &attributes);
+	pthread_condattr_destroy(&attributes);
+	*out = h;
+	return ERR_OK;
+}
+
+void password_hasher_free(struct password_hasher *h)
+{
+	if (h == NULL)
+		return;
+	pthread_cond_destroy(&h->turn);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+static enum err take_turn(struct password_hasher *h, const struct deadline *deadline,
+			  struct errmsg *why)
+{
+	enum err err = ERR_OK;
+	struct timespec until = monotonic_in_ms(deadline_left_ms(deadline));
+	pthread_mutex_lock(&h->lock);
+	if (h->free == 0 && h->waiting >= h->waiting_max) {
+		err = err_set(why, ERR_OVERLOADED, "too many sign-ins at once; try again");
+	} else {
+		h->waiting++;
+		while (h->free == 0 && err == ERR_OK) {
+			if (pthread_cond_timedwait(&h->turn, &h->lock, &until) == ETIMEDOUT &&
+			    h->free == 0)
+				err = err_set(why, ERR_TIMEOUT, "no turn to check the password");
+		}
+		h->waiting--;
+		if (err == ERR_OK)
+			h->free--;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return err;
+}
+
+static void give_turn(struct password_hasher *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->free++;
+	pthread_cond_signal(&h->turn);
+	pthread_mutex_unlock(&h->lock);
+}
+
+enum err password_hash(struct password_hasher *h, const char *password,
+		       const struct deadline *deadline, char out[PASSWORD_HASH_SIZE],
+		       struct errmsg *why)
+{
+	enum err err = take_turn(h, deadline, why);
+	if (err != ERR_OK)
+		return err;
+	errno = 0;
+	if (crypto_pwhash_argon2id_str(out, password, strlen(password), hash_passes, hash_memory) !=
+	    0)
+		err = err_set(why, ERR_NOMEM, "out of memory for password hashing");
+	give_turn(h);
+	return err;
+}
+
+enum err password_verify(struct password_hasher *h, const char *hash, const char *password,
+			 const struct deadline *deadline, bool *matches, struct errmsg *why)
+{
+	enum err err = take_turn(h, deadline, why);
+	if (err != ERR_OK)
+		return err;
+	/* The library tells "no memory" from "does not match" by errno alone. */
+	errno = 0;
+	bool equal = crypto_pwhash_argon2id_str_verify(hash != NULL ? hash : h->nobody, password,
+						       strlen(password)) == 0;
+	if (!equal && errno == ENOMEM)
+		err = err_set(why, ERR_NOMEM, "out of memory for password hashing");
+	else
+		*matches = equal && hash != NULL;
+	give_turn(h);
+	return err;
+}
+
+static bool is_common(const char *password)
+{
+	/* Of the lists of leaked passwords, the first that have ten characters or more. */
+	static const char *const common[] = {
+	    "1234567890",
+	    "0123456789",
+	    "0987654321",
+	    "1q2w3e4r5t",
+	    "1qaz2wsx3edc",
+	    "qwertyuiop",
+	    "qwerty12345",
+	    "qwerty123456",
+	    "1234567891",
+	    "12345678910",
+	    "1111111111",
+	    "0000000000",
+	    "9876543210",
+	    "password12",
+	    "password123",
+	    "password1234",
+	    "password12345",
+	    "passw0rd123",
+	    "p@ssw0rd123",
+	    "administrator",
+	    "admin12345",
+	    "admin123456",
+	    "adminadmin",
+	    "letmein123",
+	    "letmein1234",
+	    "welcome123",
+	    "welcome1234",
+	    "changeme123",
+	    "changemenow",
+	    "iloveyou123",
+	    "asdfghjkl1",
+	    "asdfghjkl;",
+	    "zaq12wsxcde3",
+	    "abcdefghij",
+	    "abc1234567",
+	    "q1w2e3r4t5",
+	    "qazwsxedcrfv",
+	    "1q2w3e4r5t6y",
+	    "football123",
+	    "superman123",
+	    "dragon12345",
+	    "princess123",
+	    "sunshine123",
+	    "monkey12345",
+	    "trustno1trustno1",
+	    "ziggieziggie",
+	    "secretpassword",
+	    "passwordpassword",
+	    "correcthorsebatterystaple",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(common); i++) {
+		if (strcasecmp(common[i], password) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One character over and over, as "aaaaaaaaaa". */
+static bool is_one_character(const char *password)
+{
+	return strspn(password, (char[]){password[0], '\0'}) == strlen(password);
+}
+
+enum err password_acceptable(const char *password, const char *username, struct errmsg *why)
+{
+	size_t len = strlen(password);
+	if (!utf8_valid(password, len))
+		return err_set(why, ERR_INVALID, "the password is not valid UTF-8");
+	size_t count = utf8_count(password, len);
+	if (count < PASSWORD_NEW_LEN_MIN)
+		return err_set(why, ERR_INVALID,
+			       "the password is too short: %d characters at least",
+			       PASSWORD_NEW_LEN_MIN);
+	if (count > PASSWORD_LEN_MAX)
+		return err_set(why, ERR_INVALID, "the password is too long: %d characters at most",
+			       PASSWORD_LEN_MAX);
+	if (strcasecmp(password, username) == 0)
+		return err_set(why, ERR_INVALID, "the password must not be the user's name");
+	if (is_common(password) || is_one_character(password))
+		return err_set(why, ERR_INVALID,
+			       "the password is one of the first that are guessed");
+	return ERR_OK;
+}
