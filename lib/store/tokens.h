@@ -15,8 +15,9 @@
 #include "db/db.h"
 
 /* The label says where it came from: "login", "ziggiectl". */
-enum err tokens_add(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN], const char *user_id,
-		    int64_t expires_us, struct errmsg *why);
+enum err tokens_add(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN],
+		    const struct uuid *user_id, const char *label, int64_t expires_us,
+		    struct errmsg *why);
 
 /* ERR_UNAUTHORIZED when there is none, it has expired or its user is disabled. */
 enum err tokens_find(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN],

@@ -41,14 +41,26 @@ enum err users_list(struct db_conn *db, struct arena *arena, struct user **out, 
 /* The id and the times are given by the caller; ERR_CONFLICT when the name is taken. */
 enum err users_add(struct db_conn *db, const struct user *user, struct errmsg *why);
 
-/* NULL clears the field. */
-enum err users_set_profile(struct db_conn *db, const struct uuid *id, const char *email,
-			   const char *full_name, struct errmsg *why);
+/* What a user may change of the own record; NULL clears a field that is to be set. */
+struct user_profile {
+	bool sets_email;
+	bool sets_full_name;
+	const char *email;
+	const char *full_name;
+};
+enum err users_set_profile(struct db_conn *db, const struct uuid *id,
+			   const struct user_profile *profile, struct errmsg *why);
 enum err users_set_password(struct db_conn *db, const struct uuid *id, const char *password_hash,
 			    struct errmsg *why);
 enum err users_set_active(struct db_conn *db, const struct uuid *id, bool active,
 			  struct errmsg *why);
-enum err users_note_login(struct db_conn *db, const struct uuid *id, int64_t wall_us,
+
+/*
+ * Notes the time and locks the record until the transaction ends, so that a change
+ * of the password that comes later ends the new session too.  ERR_NOT_FOUND when
+ * the user has another password by now or is disabled.
+ */
+enum err users_note_login(struct db_conn *db, const struct user *checked, int64_t wall_us,
 			  struct errmsg *why);
 
 #endif
