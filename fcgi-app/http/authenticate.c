@@ -1,0 +1,111 @@
+#include "http/authenticate.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <strings.h>
+
+#include "auth/auth.h"
+#include "base/assert.h"
+
+/* A health check notes a principal when that is cheap; it never waits for long. */
+enum { OPTIONAL_WAIT_MS = 250 };
+
+const char *http_bearer(const struct http_request *r, size_t *len)
+{
+	static const char scheme[] = "Bearer ";
+	const char *value = http_param(r, "HTTP_AUTHORIZATION");
+	if (value == NULL || strncasecmp(value, scheme, sizeof(scheme) - 1) != 0)
+		return NULL;
+	value += sizeof(scheme) - 1;
+	value += strspn(value, " ");
+	*len = strlen(value);
+	while (*len > 0 && value[*len - 1] == ' ')
+		(*len)--;
+	return *len > 0 ? value : NULL;
+}
+
+static bool is_loopback(const char *address)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (address == NULL)
+		return false;
+	if (inet_pton(AF_INET, address, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+	if (inet_pton(AF_INET6, address, &v6) != 1)
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(&v6) ||
+	       (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == IN_LOOPBACKNET);
+}
+
+static enum err no_credentials(const struct http_request *r, struct errmsg *why)
+{
+	const char *given = http_param(r, "HTTP_AUTHORIZATION");
+	if (http_param(r, "HTTP_X_API_KEY") != NULL && given == NULL)
+		return err_set(why, ERR_UNAUTHORIZED, "this server does not take API keys");
+	if (given != NULL)
+		return err_set(why, ERR_UNAUTHORIZED, "the credentials are not a bearer token");
+	return err_set(why, ERR_UNAUTHORIZED, "Not authenticated");
+}
+
+static enum err need_role(struct http_request *r, enum role least, bool grace, struct errmsg *why)
+{
+	size_t len;
+	const char *token = http_bearer(r, &len);
+	if (token == NULL)
+		return no_credentials(r, why);
+	struct principal principal;
+	enum err err = auth_token(r->app->auth, token, len, &r->deadline, grace, &principal, why);
+	if (err != ERR_OK)
+		return err;
+	r->principal = principal;
+	if (principal.role < least)
+		return err_set(why, ERR_FORBIDDEN, "this needs the role %s", role_name(least));
+	return ERR_OK;
+}
+
+static void note_principal(struct http_request *r)
+{
+	size_t len;
+	const char *token = http_bearer(r, &len);
+	if (token == NULL)
+		return;
+	struct deadline soon = deadline_min_ms(&r->deadline, OPTIONAL_WAIT_MS);
+	struct principal principal;
+	if (auth_token(r->app->auth, token, len, &soon, true, &principal, NULL) == ERR_OK)
+		r->principal = principal;
+}
+
+static enum err need_local(struct http_request *r, struct errmsg *why)
+{
+	size_t len;
+	const char *token = http_bearer(r, &len);
+	if (is_loopback(r->remote_addr) ||
+	    (token != NULL && auth_is_metrics_token(r->app->auth, token, len)))
+		return ERR_OK;
+	return need_role(r, ROLE_ADMIN, false, why);
+}
+
+enum err http_authenticate(struct http_request *r, struct errmsg *why)
+{
+	switch (r->route->access) {
+	case ACCESS_PUBLIC:
+		return ERR_OK;
+	case ACCESS_OPTIONAL:
+		note_principal(r);
+		return ERR_OK;
+	case ACCESS_HOST:
+		return need_role(r, ROLE_READONLY, true, why);
+	case ACCESS_READONLY:
+		return need_role(r, ROLE_READONLY, false, why);
+	case ACCESS_USER:
+		return need_role(r, ROLE_USER, false, why);
+	case ACCESS_ADMIN:
+		return need_role(r, ROLE_ADMIN, false, why);
+	case ACCESS_LOCAL:
+		return need_local(r, why);
+	}
+	AN_INVARIANT(!"a route without an access level");
+	return ERR_INTERNAL;
+}
