@@ -12,6 +12,7 @@
 #include "cache/cache.h"
 #include "conf/conf.h"
 #include "host/host.h"
+#include "host/service.h"
 #include "shm/scoreboard.h"
 #include "store/migrate.h"
 
