@@ -105,22 +105,27 @@ static void discard(struct codec *c, size_t len)
 	}
 }
 
-/* What is left of a refused request is read, so that the next one is found, but not kept. */
+/*
+ * What is left of a refused request is read, so that the next one is found, but not
+ * kept.  Up to the limit it is, so that what can be seen of a request with too many
+ * parameters does not depend on how its bytes came.
+ */
 static void collect(struct codec *c, struct codec_buffer *b, size_t limit, const char *too_large,
 		    const void *bytes, size_t len)
 {
-	if (c->request.refused == ERR_OK) {
-		if (len > limit - b->len)
-			codec_refuse(c, ERR_TOO_LARGE, too_large);
-		else if (!buffer_reserve(b, len))
-			codec_refuse(c, ERR_NOMEM, NULL);
-	}
+	size_t part = len < limit - b->len ? len : limit - b->len;
+	if (c->request.refused == ERR_OK && !buffer_reserve(b, part))
+		codec_refuse(c, ERR_NOMEM, NULL);
 	if (c->request.refused != ERR_OK) {
 		discard(c, len);
 		return;
 	}
-	memcpy(b->data + b->len, bytes, len);
-	b->len += len;
+	memcpy(b->data + b->len, bytes, part);
+	b->len += part;
+	if (part < len) {
+		codec_refuse(c, ERR_TOO_LARGE, too_large);
+		discard(c, len - part);
+	}
 }
 
 static void take_content(struct codec *c, const void *bytes, size_t len)
@@ -222,7 +227,7 @@ static void finish_request(struct codec *c)
 		codec_refuse(c, ERR_MALFORMED,
 			     c->has_content_length ? "the body's length is not CONTENT_LENGTH"
 						   : "the body comes without CONTENT_LENGTH");
-	if (c->body.len > 0) {
+	if (c->request.refused == ERR_OK && c->body.len > 0) {
 		c->body.data[c->body.len] = '\0'; /* buffer_reserve() left room */
 		c->request.body = c->body.data;
 		c->request.body_len = c->body.len;

@@ -72,7 +72,7 @@ struct codec_request {
 	const char *refusal;        /* a constant text, NULL when not refused */
 	const struct param *params; /* NUL-terminated, names unique */
 	size_t param_count;         /* when refused: those before the fault */
-	const char *body;           /* NUL-terminated for convenience; may hold NULs */
+	const char *body;           /* NUL-terminated, may hold NULs; empty when refused */
 	size_t body_len;
 };
 
