@@ -1,0 +1,101 @@
+"""What every integration test builds on; see harness.py for what a stack can do."""
+
+import glob
+import os
+import shutil
+import signal
+import tempfile
+
+import pytest
+
+from harness import RunningStack
+
+_REPORTS = None
+
+
+def pytest_configure(config):
+    """Sanitizers of any process of any stack write here, whatever account it runs as."""
+    global _REPORTS
+    _REPORTS = tempfile.mkdtemp(prefix="zgsan.", dir="/tmp")
+    os.chmod(_REPORTS, 0o1777)
+    for name in ("ASAN", "UBSAN", "LSAN", "TSAN"):
+        options = os.environ.get(f"{name}_OPTIONS", "")
+        os.environ[f"{name}_OPTIONS"] = f"{options}:log_path={_REPORTS}/report:print_stacktrace=1"
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A sanitizer's report fails the run, even when no test saw anything."""
+    for path in sorted(glob.glob(_REPORTS + "/report*")):
+        with open(path, encoding="utf-8", errors="replace") as f:
+            print(f"\nsanitizer report {os.path.basename(path)}:\n{f.read()}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    shutil.rmtree(_REPORTS, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _bounded(request):
+    """No test hangs."""
+    marker = request.node.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else 120
+
+    def over(*_):
+        raise TimeoutError(f"the test took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """The stack that the tests share: leave it as you found it."""
+    running = RunningStack()
+    try:
+        yield running.start()
+    finally:
+        running.remove()
+
+
+@pytest.fixture
+def fresh_stack():
+    """Makes stacks for one test: fresh_stack("--workers", "1", settings={"threads": 4})."""
+    made = []
+
+    def make(*arguments, **more):
+        made.append(RunningStack(*arguments, **more))
+        return made[-1].start()
+
+    yield make
+    for running in made:
+        running.remove()
+
+
+@pytest.fixture
+def api(stack):
+    client = stack.api()
+    yield client
+    client.session.close()
+
+
+@pytest.fixture(scope="session")
+def admin_token(stack):
+    return stack.token("admin")
+
+
+@pytest.fixture(scope="session")
+def user_token(stack):
+    return stack.token("user")
+
+
+@pytest.fixture(scope="session")
+def readonly_token(stack):
+    return stack.token("readonly")
+
+
+@pytest.fixture
+def db(stack):
+    """A connection to the shared stack's database as its root."""
+    with stack.database() as connection:
+        yield connection

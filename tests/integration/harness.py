@@ -1,0 +1,244 @@
+"""A running stack as the tests use it: started by script/server, ended with the tests."""
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import psutil
+import pymysql
+import requests
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.realpath(os.environ.get("ZIGGIE_BUILD", os.path.join(SOURCE, "build")))
+sys.path.insert(0, os.path.join(SOURCE, "script", "lib"))
+
+from stack import proc  # noqa: E402
+from stack.layout import State  # noqa: E402
+
+START_LIMIT = 120
+ADMIN_PASSWORD = "correct horse battery"
+
+
+def scratch_dir():
+    """A short directory that any account may pass through."""
+    path = tempfile.mkdtemp(prefix="zgt.", dir="/tmp")
+    os.chmod(path, 0o755)
+    return path
+
+
+def wait_for(condition, seconds=10, what="condition"):
+    """Waits until condition() is true and returns its value; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} is not so after {seconds} s")
+        time.sleep(0.05)
+
+
+def server_command(state, *arguments, build=BUILD):
+    """script/server on a state directory, with the built programs."""
+    command = [os.path.join(SOURCE, "script", "server"), "--state", state, *arguments]
+    if "--stop" not in arguments and "--status" not in arguments:
+        command += ["--build-dir", build]
+    return command
+
+
+class Api:
+    """A client of one stack through its nginx."""
+
+    def __init__(self, url):
+        self.url = url
+        self.session = requests.Session()
+
+    def request(self, method, path, token=None, headers=None, timeout=20, **more):
+        headers = dict(headers or {})
+        if token:
+            headers["Authorization"] = "Bearer " + token
+        return self.session.request(method, self.url + path, headers=headers, timeout=timeout,
+                                    allow_redirects=False, **more)
+
+    def get(self, path, token=None, **more):
+        return self.request("GET", path, token, **more)
+
+    def post(self, path, token=None, **more):
+        return self.request("POST", path, token, **more)
+
+    def put(self, path, token=None, **more):
+        return self.request("PUT", path, token, **more)
+
+    def patch(self, path, token=None, **more):
+        return self.request("PATCH", path, token, **more)
+
+    def delete(self, path, token=None, **more):
+        return self.request("DELETE", path, token, **more)
+
+
+class RunningStack:
+    """script/server in the foreground of this process; it ends when this process ends."""
+
+    def __init__(self, *arguments, settings=None, state=None, port=0, environment=None):
+        self.directory = None if state else scratch_dir()
+        self.state_path = state or os.path.join(self.directory, "state")
+        self.state = State(self.state_path)
+        self.arguments = ["--port", str(port), *arguments]
+        for name, value in (settings or {}).items():
+            self.arguments += ["--set", f"{name}={value}"]
+        self.environment = {**os.environ, "ZIGGIE_ADMIN_PASSWORD": ADMIN_PASSWORD,
+                            **(environment or {})}
+        self.process = None
+        self.said = ""
+        self._tokens = {}
+
+    def start(self):
+        command = ["setpriv", "--pdeathsig", "TERM", *server_command(self.state_path, *self.arguments)]
+        self.said = ""
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=self.environment)
+        self._await_banner()
+        return self
+
+    def _await_banner(self):
+        output = self.process.stdout
+        os.set_blocking(output.fileno(), False)
+        deadline = time.monotonic() + START_LIMIT
+        with selectors.DefaultSelector() as selector:
+            selector.register(output, selectors.EVENT_READ)
+            while "curl" not in self.said:
+                selector.select(max(0, deadline - time.monotonic()))
+                chunk = output.read()
+                if chunk == b"" or time.monotonic() > deadline:
+                    said = self.said
+                    self.stop()
+                    raise RuntimeError(f"the stack did not start:\n{said}")
+                self.said += (chunk or b"").decode("utf-8", "replace")
+
+    def stop(self):
+        """Ends the stack in order; True when it ended by itself with status 0."""
+        if self.process is None:
+            return True
+        self.process.terminate()
+        try:
+            self.process.communicate(timeout=90)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+        status, self.process = self.process.returncode, None
+        return status == 0
+
+    def remove(self):
+        self.stop()
+        if self.directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # What runs
+
+    @property
+    def record(self):
+        return self.state.record()
+
+    @property
+    def url(self):
+        return self.record["url"]
+
+    @property
+    def run(self):
+        """The runtime directory: sockets and the generated configuration."""
+        return self.record["runtime"]
+
+    @property
+    def config(self):
+        return os.path.join(self.run, "app", "ziggie.conf")
+
+    def api(self):
+        return Api(self.url)
+
+    def pids(self, name):
+        """The processes of this stack with that name: "ziggie-worker", "nginx" …"""
+        found = []
+        for part in self.record["parts"].values():
+            for pid in proc.session_members(part["pid"], part["started"]):
+                try:
+                    if psutil.Process(pid).name() == name:
+                        found.append(pid)
+                except psutil.NoSuchProcess:
+                    pass
+        return found
+
+    def kill(self, name, number=signal.SIGKILL):
+        """Signals a part's main process, or all processes of a name that is not a part's.
+
+        After SIGKILL it returns when they are gone, and a part's successor is there.
+        """
+        part = self.record["parts"].get(name)
+        pids = [part["pid"]] if part else self.pids(name)
+        assert pids, f"no {name} runs"
+        for pid in pids:
+            os.kill(pid, number)
+        if number == signal.SIGKILL:
+            wait_for(lambda: not set(pids) & set(self.pids(name)), what=f"the end of {name}")
+        if number == signal.SIGKILL and part:
+            wait_for(lambda: self.record["parts"].get(name, part) != part, what=f"a new {name}")
+        return pids
+
+    def wait_ready(self, seconds=15):
+        def ready():
+            try:
+                return requests.get(self.url + "/readyz", timeout=5).status_code == 200
+            except requests.RequestException:
+                return False
+
+        wait_for(ready, seconds, "readiness")
+
+    def log(self, name="ziggied"):
+        """The text of mariadbd's, memcached's, ziggied's, nginx's or the access log."""
+        with open(self.state.log(name), encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def log_lines(self, **wanted):
+        """ziggied's JSON log lines, those that have all the given values."""
+        lines = []
+        for line in self.log().splitlines():
+            if line.startswith("{"):
+                entry = json.loads(line)
+                if all(entry.get(key) == value for key, value in wanted.items()):
+                    lines.append(entry)
+        return lines
+
+    # Its accounts and its database
+
+    def ctl(self, *arguments, text="", check=True):
+        """Runs ziggiectl on this stack."""
+        command = [os.path.join(BUILD, "ziggiectl"), "--config", self.config, *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60,
+                              check=False)
+        assert not check or done.returncode == 0, f"ziggiectl {arguments}: {done.stderr}"
+        return done
+
+    def add_user(self, name, role="user", password="a long password"):
+        self.ctl("user", "add", name, "--role", role, text=password + "\n")
+
+    def token(self, role="admin"):
+        """A token of the administrator, or of a user of that role, made when first asked for."""
+        if role not in self._tokens:
+            name = role if role == "admin" else "some-" + role
+            if role != "admin":
+                self.add_user(name, role)
+            self._tokens[role] = self.ctl("token", name).stdout.split()[-1]
+        return self._tokens[role]
+
+    def database(self, user="root", **more):
+        """A connection to the stack's MariaDB that commits each statement."""
+        secret = "db-root-password" if user == "root" else "db-password"
+        return pymysql.connect(
+            unix_socket=os.path.join(self.run, "db", "mariadb.sock"), user=user,
+            password=self.state.secret(secret), database="ziggie", autocommit=True, **more)
