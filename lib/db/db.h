@@ -16,17 +16,18 @@
  *
  * Errors, wherever a function returns enum err:
  *	ERR_CONFLICT         a unique or foreign key does not allow it
+ *	ERR_INVALID          a value the column does not take
  *	ERR_TIMEOUT          the deadline passed, here or on the server
  *	ERR_CANCELLED        the client went away
- *	ERR_UNAVAILABLE      no connection, or it was lost: nothing of an open transaction is kept;
- *	                     an autocommitted write may or may not have happened
- *	ERR_UNKNOWN_OUTCOME  lost during COMMIT: look it up by key, never guess
- *	ERR_INVALID          a value the column does not take
+ *	ERR_UNAVAILABLE      no connection, or it was lost; an open transaction is rolled back
+ *	ERR_UNKNOWN_OUTCOME  lost while COMMIT or a db_exec() outside a transaction was under
+ *	                     way: look it up by key, never guess
  *	ERR_OVERLOADED       deadlocked too often
  *	ERR_NOMEM            the arena is full
  *	ERR_INTERNAL         anything else: wrong SQL, missing tables or rights
- * After TIMEOUT, CANCELLED, UNAVAILABLE and UNKNOWN_OUTCOME the connection is
- * broken: every further call fails in the same way, and the pool discards it.
+ * A write outside a transaction that met its deadline may have happened too.
+ * A connection that was lost or left waiting is broken: every further call fails,
+ * and the pool discards it.
  *
  * A connection belongs to one thread at a time.
  */
@@ -148,6 +149,9 @@ enum err db_query(struct db_conn *db, struct arena *arena, const char *sql,
 enum err db_exec(struct db_conn *db, const char *sql, const struct db_value *binds,
 		 size_t bind_count, uint64_t *affected, struct errmsg *why);
 
+/* One statement without values and rows that is not worth keeping prepared: DDL, SET. */
+enum err db_command(struct db_conn *db, const char *sql, struct errmsg *why);
+
 /*
  * Runs fn inside a transaction (READ COMMITTED) and commits when it returns
  * ERR_OK; anything else rolls back and is returned.  After a deadlock or a lock
@@ -171,6 +175,11 @@ struct db_server {
 	const char *database;
 	int64_t statement_ms; /* the server ends a statement after this; 0 for never */
 };
+
+/* From the settings; reads the password file. Release it after the last connection. */
+struct conf;
+enum err db_server_load(const struct conf *conf, struct db_server *out, struct errmsg *why);
+void db_server_release(struct db_server *server);
 
 /* A connection of one's own, for programs without a pool.  The deadline bounds connecting and
  * is then carried. */

@@ -1,0 +1,105 @@
+#include "base/uuid.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+/*
+ * The 12 bits behind the version count within a millisecond: they start at random
+ * with the top bit clear, which leaves room for 2,048 ids; when they run over, the id takes the
+ * next millisecond.  The last time and count stand in one word, so that threads
+ * need no lock.
+ */
+enum { COUNT_BITS = 12, START_MASK = 0x7ff };
+
+static _Atomic uint64_t last_stamp; /* milliseconds << 12 | count */
+
+static void random_bytes(void *out, size_t len)
+{
+	uint8_t *at = out;
+	while (len > 0) {
+		ssize_t got = getrandom(at, len, 0);
+		AN_INVARIANT(got > 0 || (got < 0 && errno == EINTR));
+		if (got > 0) {
+			at += got;
+			len -= (size_t)got;
+		}
+	}
+}
+
+static uint64_t next_stamp(uint16_t start)
+{
+	uint64_t now = (uint64_t)(clock_wall_us() / US_PER_MS);
+	uint64_t fresh = now << COUNT_BITS | (start & START_MASK);
+	uint64_t last = atomic_load(&last_stamp);
+	uint64_t next;
+	do
+		next = last >> COUNT_BITS < now ? fresh : last + 1;
+	while (!atomic_compare_exchange_weak(&last_stamp, &last, next));
+	return next;
+}
+
+void uuid_new(struct uuid *out)
+{
+	uint8_t noise[10];
+	random_bytes(noise, sizeof(noise));
+	uint64_t stamp = next_stamp((uint16_t)(noise[0] << 8 | noise[1]));
+	uint64_t ms = stamp >> COUNT_BITS;
+	for (int i = 0; i < 6; i++)
+		out->bytes[i] = (uint8_t)(ms >> (40 - 8 * i));
+	out->bytes[6] = (uint8_t)(0x70 | (stamp >> 8 & 0x0f));
+	out->bytes[7] = (uint8_t)stamp;
+	memcpy(out->bytes + 8, noise + 2, 8);
+	out->bytes[8] = (uint8_t)(0x80 | (out->bytes[8] & 0x3f));
+}
+
+static bool dash_before(int byte)
+{
+	return byte == 4 || byte == 6 || byte == 8 || byte == 10;
+}
+
+void uuid_format(const struct uuid *id, char out[UUID_TEXT_MAX])
+{
+	static const char digits[] = "0123456789abcdef";
+	for (int i = 0; i < 16; i++) {
+		if (dash_before(i))
+			*out++ = '-';
+		*out++ = digits[id->bytes[i] >> 4];
+		*out++ = digits[id->bytes[i] & 0x0f];
+	}
+	*out = '\0';
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool uuid_parse(const char *text, struct uuid *out)
+{
+	struct uuid id;
+	for (int i = 0; i < 16; i++) {
+		if (dash_before(i) && *text++ != '-')
+			return false;
+		int high = hex_value(text[0]);
+		int low = high < 0 ? -1 : hex_value(text[1]);
+		if (low < 0)
+			return false;
+		id.bytes[i] = (uint8_t)(high << 4 | low);
+		text += 2;
+	}
+	if (*text != '\0')
+		return false;
+	*out = id;
+	return true;
+}
