@@ -1,0 +1,30 @@
+/*
+ * What unit tests share: a private memcached.  Failing to set it up fails the test
+ * that asked.
+ */
+#ifndef ZIGGIE_TESTS_SUPPORT_H
+#define ZIGGIE_TESTS_SUPPORT_H
+
+#include <sys/types.h>
+
+/* A memcached on a Unix socket in a directory of its own. */
+struct test_memcached {
+	char dir[64];
+	char socket[96];
+	pid_t pid; /* 0 while it is not running */
+};
+
+/* Waits, 10 s at most, until it answers. */
+void test_memcached_start(struct test_memcached *m);
+/* kill -9 and wait; test_memcached_restart() gives a new one on the same socket. */
+void test_memcached_kill(struct test_memcached *m);
+void test_memcached_restart(struct test_memcached *m);
+/* SIGSTOP and SIGCONT. */
+void test_memcached_stall(struct test_memcached *m);
+void test_memcached_resume(struct test_memcached *m);
+/* Ends it and removes the directory. */
+void test_memcached_stop(struct test_memcached *m);
+
+void test_sleep_ms(unsigned ms);
+
+#endif
