@@ -152,7 +152,7 @@ static void test_a_value_in_use_outlives_its_eviction(void **state)
 	assert_int_equal(l1_lookup(l1, &key, NULL, &held), CACHE_HIT);
 	char *big = calloc(1, 12 * 1024);
 	for (int i = 0; i < 4; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof(name), "b%d", i);
 		struct cache_key other = key_of(name);
 		struct cache_value *value = cache_value_new(big, 12 * 1024);
