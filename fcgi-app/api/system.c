@@ -159,7 +159,7 @@ static enum err get_processes(struct http_request *r, struct http_response *resp
 
 #define ROW(path, rate, handler, summary)                                                          \
 	{                                                                                          \
-		HTTP_GET, path, ACCESS_READONLY, rate, WEIGHT_NORMAL, BODY_NONE, handler, summary  \
+		HTTP_GET, path, ACCESS_HOST, rate, WEIGHT_NORMAL, BODY_NONE, handler, summary      \
 	}
 
 const struct route system_routes[] = {
