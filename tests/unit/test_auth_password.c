@@ -1,0 +1,186 @@
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "auth/password.h"
+#include "base/clock.h"
+
+static struct password_hasher *new_hasher(unsigned at_once, unsigned waiting)
+{
+	struct password_hasher *hasher;
+	struct errmsg why = ERRMSG_INIT;
+	assert_int_equal(password_hasher_new(at_once, waiting, &hasher, &why), ERR_OK);
+	return hasher;
+}
+
+static void test_a_hash_matches_its_password_alone(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, 1);
+	struct deadline deadline = deadline_in_ms(60000);
+	char hash[PASSWORD_HASH_SIZE];
+	bool matches = false;
+	assert_int_equal(password_hash(hasher, "correct horse", &deadline, hash, NULL), ERR_OK);
+	assert_memory_equal(hash, "$argon2id$v=19$m=65536,t=2,p=1$", 31);
+	assert_int_equal(password_verify(hasher, hash, "correct horse", &deadline, &matches, NULL),
+			 ERR_OK);
+	assert_true(matches);
+	assert_int_equal(password_verify(hasher, hash, "correct horsf", &deadline, &matches, NULL),
+			 ERR_OK);
+	assert_false(matches);
+	password_hasher_free(hasher);
+}
+
+static int64_t cpu_ns(void)
+{
+	struct timespec used;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return used.tv_sec * NS_PER_S + used.tv_nsec;
+}
+
+static int64_t cost_of(struct password_hasher *hasher, const char *hash)
+{
+	struct deadline deadline = deadline_in_ms(60000);
+	bool matches = true;
+	int64_t least = INT64_MAX;
+	for (int i = 0; i < 3; i++) {
+		int64_t start = cpu_ns();
+		assert_int_equal(
+		    password_verify(hasher, hash, "not this one", &deadline, &matches, NULL),
+		    ERR_OK);
+		int64_t took = cpu_ns() - start;
+		least = took < least ? took : least;
+		assert_false(matches);
+	}
+	return least;
+}
+
+static void test_an_unknown_user_costs_the_same_work(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, 1);
+	struct deadline deadline = deadline_in_ms(60000);
+	char hash[PASSWORD_HASH_SIZE];
+	assert_int_equal(password_hash(hasher, "correct horse", &deadline, hash, NULL), ERR_OK);
+	int64_t known = cost_of(hasher, hash), unknown = cost_of(hasher, NULL);
+	assert_true(unknown > known / 2 && unknown < known * 2);
+	password_hasher_free(hasher);
+}
+
+struct attempt {
+	struct password_hasher *hasher;
+	pthread_barrier_t *start;
+	int64_t limit_ms;
+	enum err err;
+};
+
+static void *attempt(void *arg)
+{
+	struct attempt *a = arg;
+	bool matches;
+	pthread_barrier_wait(a->start);
+	struct deadline deadline = deadline_in_ms(a->limit_ms);
+	a->err = password_verify(a->hasher, NULL, "whatever", &deadline, &matches, NULL);
+	return NULL;
+}
+
+enum { CROWD = 12 };
+
+static void run_crowd(struct password_hasher *hasher, int64_t limit_ms, unsigned results[ERR_COUNT])
+{
+	pthread_t threads[CROWD];
+	struct attempt attempts[CROWD];
+	pthread_barrier_t start;
+	pthread_barrier_init(&start, NULL, CROWD);
+	for (size_t i = 0; i < CROWD; i++) {
+		attempts[i] = (struct attempt){hasher, &start, limit_ms, ERR_INTERNAL};
+		assert_int_equal(pthread_create(&threads[i], NULL, attempt, &attempts[i]), 0);
+	}
+	for (size_t i = 0; i < CROWD; i++) {
+		pthread_join(threads[i], NULL);
+		results[attempts[i].err]++;
+	}
+	pthread_barrier_destroy(&start);
+}
+
+static void test_all_get_a_turn_when_there_is_room_to_wait(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(2, CROWD);
+	unsigned results[ERR_COUNT] = {0};
+	run_crowd(hasher, 60000, results);
+	assert_int_equal(results[ERR_OK], CROWD);
+	password_hasher_free(hasher);
+}
+
+static void test_too_many_waiting_are_refused_at_once(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, 1);
+	unsigned results[ERR_COUNT] = {0};
+	run_crowd(hasher, 60000, results);
+	assert_int_equal(results[ERR_OK] + results[ERR_OVERLOADED], CROWD);
+	assert_in_range(results[ERR_OVERLOADED], 1, CROWD - 2);
+	password_hasher_free(hasher);
+}
+
+static void test_waiting_ends_at_the_deadline(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, CROWD);
+	unsigned results[ERR_COUNT] = {0};
+	run_crowd(hasher, 1, results);
+	assert_int_equal(results[ERR_OK] + results[ERR_TIMEOUT], CROWD);
+	assert_in_range(results[ERR_TIMEOUT], 1, CROWD);
+	/* Nobody took a turn away. */
+	struct deadline deadline = deadline_in_ms(60000);
+	bool matches;
+	assert_int_equal(password_verify(hasher, NULL, "x", &deadline, &matches, NULL), ERR_OK);
+	password_hasher_free(hasher);
+}
+
+static void test_bad_new_passwords_are_refused(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"tiny",         "ninechars",     "AbCdEfGhIj\xff",
+					  "qwertyuiop",   "QWERTYuiop",    "Password123",
+					  "bbbbbbbbbbbb", "some.username", "Some.Username"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct errmsg why = ERRMSG_INIT;
+		assert_int_equal(password_acceptable(bad[i], "some.username", &why), ERR_INVALID);
+		assert_string_not_equal(why.text, "");
+		assert_null(strstr(why.text, bad[i]));
+	}
+	assert_int_equal(password_acceptable("tenletters", "bob", NULL), ERR_OK);
+	/* Ten characters, not ten bytes. */
+	assert_int_equal(password_acceptable("\xc3\xa9t\xc3\xa9\xc3\xa9t\xc3\xa9", "bob", NULL),
+			 ERR_INVALID);
+	char longest[PASSWORD_LEN_MAX + 2];
+	for (size_t i = 0; i < sizeof(longest) - 1; i++)
+		longest[i] = (char)('a' + i % 26);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(password_acceptable(longest, "bob", NULL), ERR_INVALID);
+	longest[PASSWORD_LEN_MAX] = '\0';
+	assert_int_equal(password_acceptable(longest, "bob", NULL), ERR_OK);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_a_hash_matches_its_password_alone),
+	    cmocka_unit_test(test_an_unknown_user_costs_the_same_work),
+	    cmocka_unit_test(test_all_get_a_turn_when_there_is_room_to_wait),
+	    cmocka_unit_test(test_too_many_waiting_are_refused_at_once),
+	    cmocka_unit_test(test_waiting_ends_at_the_deadline),
+	    cmocka_unit_test(test_bad_new_passwords_are_refused),
+	};
+	return cmocka_run_group_tests_name("auth_password", tests, NULL, NULL);
+}

@@ -1,0 +1,132 @@
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <string.h>
+
+#include "auth/principal.h"
+#include "auth/token.h"
+#include "auth/token_cache.h"
+
+static void test_minted_tokens_are_well_formed_and_differ(void **state)
+{
+	(void)state;
+	char first[TOKEN_TEXT_SIZE], second[TOKEN_TEXT_SIZE];
+	uint8_t first_digest[TOKEN_DIGEST_LEN], second_digest[TOKEN_DIGEST_LEN];
+	token_mint(first, first_digest);
+	token_mint(second, second_digest);
+	assert_int_equal(strlen(first), TOKEN_TEXT_LEN);
+	assert_true(token_well_formed(first, strlen(first)));
+	assert_string_not_equal(first, second);
+	assert_memory_not_equal(first_digest, second_digest, TOKEN_DIGEST_LEN);
+}
+
+static void test_digest_is_the_sha256_of_the_text(void **state)
+{
+	(void)state;
+	static const uint8_t of_abc[TOKEN_DIGEST_LEN] = {
+	    0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+	    0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+	    0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
+	uint8_t digest[TOKEN_DIGEST_LEN];
+	token_digest("abc", 3, digest);
+	assert_memory_equal(digest, of_abc, TOKEN_DIGEST_LEN);
+}
+
+static void test_other_texts_are_no_tokens(void **state)
+{
+	(void)state;
+	char text[TOKEN_TEXT_SIZE + 1];
+	uint8_t digest[TOKEN_DIGEST_LEN];
+	token_mint(text, digest);
+	assert_false(token_well_formed(text, TOKEN_TEXT_LEN - 1));
+	text[TOKEN_TEXT_LEN] = 'a';
+	assert_false(token_well_formed(text, TOKEN_TEXT_LEN + 1));
+	text[10] = '+';
+	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	text[10] = 'a';
+	assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
+	text[0] = 'Z';
+	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	assert_false(token_well_formed("", 0));
+}
+
+static void test_role_names_go_both_ways(void **state)
+{
+	(void)state;
+	for (int role = ROLE_READONLY; role <= ROLE_ADMIN; role++)
+		assert_int_equal(role_parse(role_name((enum role)role)), role);
+	assert_int_equal(role_parse("none"), ROLE_NONE);
+	assert_int_equal(role_parse("Admin"), ROLE_NONE);
+}
+
+static void test_cache_returns_what_was_put_last(void **state)
+{
+	(void)state;
+	struct token_cache *cache = token_cache_new(64, 100);
+	struct token_key key = {{42, 43}}, other = {{42, 44}};
+	char in[100] = "first", out[100];
+	assert_false(token_cache_get(cache, &key, out));
+	token_cache_put(cache, &key, in);
+	memcpy(in, "second", 7);
+	in[99] = 'x';
+	token_cache_put(cache, &key, in);
+	assert_true(token_cache_get(cache, &key, out));
+	assert_memory_equal(out, in, sizeof(in));
+	assert_false(token_cache_get(cache, &other, out));
+	assert_int_equal(token_cache_count(cache), 1);
+	token_cache_remove(cache, &other);
+	assert_true(token_cache_get(cache, &key, out));
+	token_cache_remove(cache, &key);
+	assert_false(token_cache_get(cache, &key, out));
+	assert_int_equal(token_cache_count(cache), 0);
+	token_cache_free(cache);
+}
+
+static void test_cache_is_bounded_and_forgets_the_oldest(void **state)
+{
+	(void)state;
+	struct token_cache *cache = token_cache_new(8, sizeof(uint64_t)); /* a single set */
+	uint64_t value;
+	for (uint64_t i = 1; i <= 8; i++)
+		token_cache_put(cache, &(struct token_key){{i << 40, i}}, &i);
+	value = 100;
+	token_cache_put(cache, &(struct token_key){{UINT64_C(1) << 40, 1}}, &value);
+	value = 9;
+	token_cache_put(cache, &(struct token_key){{UINT64_C(9) << 40, 9}}, &value);
+	assert_int_equal(token_cache_count(cache), 8);
+	assert_false(token_cache_get(cache, &(struct token_key){{UINT64_C(2) << 40, 2}}, &value));
+	assert_true(token_cache_get(cache, &(struct token_key){{UINT64_C(1) << 40, 1}}, &value));
+	assert_int_equal(value, 100);
+	token_cache_free(cache);
+}
+
+static void test_cache_spreads_keys_over_all_sets(void **state)
+{
+	(void)state;
+	struct token_cache *cache = token_cache_new(1000, sizeof(uint64_t));
+	for (uint64_t i = 0; i < 100000; i++) {
+		uint64_t mixed = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+		token_cache_put(cache, &(struct token_key){{mixed, i}}, &i);
+	}
+	assert_int_equal(token_cache_count(cache), 1000);
+	token_cache_free(cache);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_minted_tokens_are_well_formed_and_differ),
+	    cmocka_unit_test(test_digest_is_the_sha256_of_the_text),
+	    cmocka_unit_test(test_other_texts_are_no_tokens),
+	    cmocka_unit_test(test_role_names_go_both_ways),
+	    cmocka_unit_test(test_cache_returns_what_was_put_last),
+	    cmocka_unit_test(test_cache_is_bounded_and_forgets_the_oldest),
+	    cmocka_unit_test(test_cache_spreads_keys_over_all_sets),
+	};
+	return cmocka_run_group_tests_name("auth_token", tests, NULL, NULL);
+}
