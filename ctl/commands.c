@@ -1,0 +1,14 @@
+/*
+ * The one visible list of all commands, in the order in which --help shows them.
+ */
+#include "command.h"
+
+#include "base/assert.h"
+
+const struct command *const commands[] = {
+    &command_user_add,       &command_user_passwd,      &command_user_disable,
+    &command_user_enable,    &command_user_list,        &command_token,
+    &command_migrate,        &command_check_config,     &command_print_config,
+    &command_config_example, &command_config_reference,
+};
+const size_t command_count = ARRAY_LEN(commands);
