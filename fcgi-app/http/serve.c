@@ -254,7 +254,7 @@ static void answer_without_memory(struct http_thread *thread)
 				   "Content-Type: application/problem+json\r\n"
 				   "Retry-After: 1\r\n\r\n";
 	static const char body[] = "{\"type\":\"urn:ziggie:problem:out_of_memory\","
-				   "\"title\":\"Out of Memory\",\"status\":503,"
+				   "\"title\":\"Service Unavailable\",\"status\":503,"
 				   "\"detail\":\"the server is short of memory\"}";
 	strbuf_release(&thread->out.head);
 	strbuf_release(&thread->out.body);

@@ -14,7 +14,7 @@ struct err_row {
 
 static const struct err_row err_rows[] = {
     [ERR_OK] = {"ok", "OK", 200},
-    [ERR_NOMEM] = {"out_of_memory", "Out of Memory", 503},
+    [ERR_NOMEM] = {"out_of_memory", "Service Unavailable", 503},
     [ERR_INVALID] = {"validation_failed", "Unprocessable Content", 422},
     [ERR_MALFORMED] = {"malformed_request", "Bad Request", 400},
     [ERR_UNAUTHORIZED] = {"unauthorized", "Unauthorized", 401},
