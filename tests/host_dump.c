@@ -1,26 +1,30 @@
 /*
- * Prints the default answers of lib/host, for tests that compare them with what
- * others read: host_dump [-n SAMPLES] [-i SECONDS] KIND…  One JSON object a line.
+ * Answers lines on standard input with what lib/host reads, for tests that compare it
+ * with what others read.  A line is a kind ("stats"), or "processes LIMIT SORT
+ * [SEARCH]" with SORT as a number of enum host_process_sort; the answer is one line of
+ * JSON.  Ends at the end of the input.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include <sysexits.h>
 
-#include "base/num.h"
+#include "host/cursor.h"
 #include "host/host.h"
 
-static int usage(void)
-{
-	fputs("usage: host_dump [-n SAMPLES] [-i SECONDS] KIND...\n", stderr);
-	return 64;
-}
+struct question {
+	enum host_kind kind;
+	bool has_query;
+	struct host_process_query query;
+};
 
-static bool kind_of(const char *name, enum host_kind *out)
+static bool read_kind(struct cursor *c, enum host_kind *out)
 {
+	struct span name;
+	if (!cursor_word(c, &name))
+		return false;
 	for (unsigned kind = 0; kind < HOST_KIND_COUNT; kind++) {
-		if (strcmp(name, host_kind_names[kind]) == 0) {
+		if (span_is(name, host_kind_names[kind])) {
 			*out = (enum host_kind)kind;
 			return true;
 		}
@@ -28,60 +32,73 @@ static bool kind_of(const char *name, enum host_kind *out)
 	return false;
 }
 
-static int dump(struct host_collector *c, const char *name)
+/* The line's newline is cut off, so the search runs to its NUL. */
+static bool read_question(const char *line, struct question *out)
+{
+	struct cursor c = cursor_over(line, strlen(line));
+	uint64_t limit, sort;
+	*out = (struct question){.has_query = false};
+	if (!read_kind(&c, &out->kind))
+		return false;
+	if (cursor_left(&c) == 0)
+		return true;
+	if (!cursor_u64(&c, &limit) || !cursor_u64(&c, &sort))
+		return false;
+	out->has_query = true;
+	out->query.limit = (size_t)limit;
+	out->query.sort = (enum host_process_sort)sort;
+	out->query.search = cursor_literal(&c, " ") ? c.at : NULL;
+	return true;
+}
+
+static enum err answer(struct host_collector *c, const struct question *q, struct errmsg *why)
 {
 	STRBUF_CLEANUP sample = STRBUF_INIT;
-	struct errmsg why = ERRMSG_INIT;
+	STRBUF_CLEANUP json = STRBUF_INIT;
 	struct host_view view;
-	enum host_kind kind;
-	if (!kind_of(name, &kind))
-		return usage();
-	if (host_sample(c, kind, &sample, &why) != ERR_OK) {
-		fprintf(stderr, "host_dump: %s\n", why.text);
-		return 1;
-	}
-	if (host_view_open(sample.data, sample.len, &view) != ERR_OK) {
-		fputs("host_dump: the sample can't be read back\n", stderr);
-		return 1;
-	}
-	printf("%.*s\n", (int)view.json_len, view.json);
-	fflush(stdout);
-	return 0;
+	enum err err = host_sample(c, q->kind, &sample, why);
+	if (err == ERR_OK)
+		err = host_view_open(sample.data, sample.len, &view);
+	if (err == ERR_OK && q->has_query)
+		err = host_view_processes(&view, &q->query, &json, why);
+	else if (err == ERR_OK)
+		strbuf_add(&json, view.json, view.json_len);
+	if (err != ERR_OK)
+		return err;
+	strbuf_addc(&json, '\n');
+	fwrite(json.data, 1, json.len, stdout);
+	return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
 }
 
-static int run(struct host_collector *c, char **kinds, uint64_t samples, uint64_t seconds)
+static int serve(struct host_collector *c)
 {
-	const struct timespec interval = {.tv_sec = (time_t)seconds};
-	for (uint64_t i = 0; i < samples; i++) {
-		if (i > 0)
-			nanosleep(&interval, NULL);
-		for (char **kind = kinds; *kind != NULL; kind++) {
-			int status = dump(c, *kind);
-			if (status != 0)
-				return status;
+	char line[1024];
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		struct question question;
+		struct errmsg why = ERRMSG_INIT;
+		line[strcspn(line, "\n")] = '\0';
+		if (!read_question(line, &question)) {
+			fprintf(stderr, "host_dump: no such question: %s\n", line);
+			return EX_USAGE;
+		}
+		enum err err = answer(c, &question, &why);
+		if (err != ERR_OK) {
+			fprintf(stderr, "host_dump: %s: %s\n", err_name(err), why.text);
+			return EX_SOFTWARE;
 		}
 	}
-	return 0;
+	return EX_OK;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-	uint64_t samples = 1, seconds = 1;
-	int option;
-	while ((option = getopt(argc, argv, "n:i:")) != -1) {
-		uint64_t *number = option == 'n' ? &samples : &seconds;
-		if (option == '?' || !num_u64s(optarg, 1, 3600, number))
-			return usage();
-	}
-	if (optind == argc)
-		return usage();
 	struct host_collector *c;
 	struct errmsg why = ERRMSG_INIT;
 	if (host_collector_new("/proc", "/sys", &c, &why) != ERR_OK) {
 		fprintf(stderr, "host_dump: %s\n", why.text);
-		return 1;
+		return EX_OSERR;
 	}
-	int status = run(c, argv + optind, samples, seconds);
+	int status = serve(c);
 	host_collector_free(c);
 	return status;
 }

@@ -74,7 +74,8 @@ struct process {
 	uint8_t comm_len; /* the kernel's name is this much of the name */
 	uint16_t name_len;
 	size_t name_at; /* in the table's names */
-	uint64_t start_ticks, cpu_ticks;
+	uint64_t start_ticks, cpu_ticks, faults;
+	uint64_t stat_pages; /* what `stat` says of the resident memory */
 	uint64_t rss;        /* bytes */
 	uint64_t cpu_tenths; /* tenths of a percent of one processor */
 };

@@ -44,19 +44,22 @@ struct stat_file {
 bool parse_stat(const char *text, size_t len, struct stat_file *out, struct cpu_times *cpus,
 		size_t max, size_t *count);
 
-/* ---- /proc/PID/stat, status and cmdline ---- */
+/* ---- /proc/PID/stat, statm, status and cmdline ---- */
 
 struct pid_stat {
 	int32_t pid, ppid;
 	struct span name; /* may hold any byte */
 	char state;
+	uint64_t faults;    /* minor and major */
 	uint64_t cpu_ticks; /* user and system */
 	uint32_t threads;
 	uint64_t start_ticks; /* after boot */
-	uint64_t rss_pages;
+	uint64_t rss_pages;   /* since Linux 6.2 off by some pages per processor; statm is exact */
 };
 
 bool parse_pid_stat(const char *text, size_t len, struct pid_stat *out);
+/* The resident pages of /proc/PID/statm. */
+bool parse_pid_statm(const char *text, size_t len, uint64_t *rss_pages);
 /* The real user id of /proc/PID/status. */
 bool parse_pid_status_uid(const char *text, size_t len, uint32_t *uid);
 /*

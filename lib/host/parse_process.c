@@ -12,15 +12,17 @@ static bool read_i32(struct cursor *c, int32_t *out)
 /* Fields 4 to 24 of proc(5): what follows the name and the state. */
 static bool read_fields(struct cursor *c, struct pid_stat *out)
 {
-	uint64_t user, system, threads;
-	if (!read_i32(c, &out->ppid) || !cursor_skip_words(c, 9) || /* pgrp … cmajflt */
-	    !cursor_u64(c, &user) || !cursor_u64(c, &system) ||
+	uint64_t user, system, threads, minor, major;
+	if (!read_i32(c, &out->ppid) || !cursor_skip_words(c, 5) || /* pgrp … flags */
+	    !cursor_u64(c, &minor) || !cursor_skip_words(c, 1) || !cursor_u64(c, &major) ||
+	    !cursor_skip_words(c, 1) || !cursor_u64(c, &user) || !cursor_u64(c, &system) ||
 	    !cursor_skip_words(c, 4) || /* cutime … nice */
 	    !cursor_u64(c, &threads) || !cursor_skip_words(c, 1) ||
 	    !cursor_u64(c, &out->start_ticks) || !cursor_skip_words(c, 1) ||
 	    !cursor_u64(c, &out->rss_pages))
 		return false;
-	if (threads > UINT32_MAX || __builtin_add_overflow(user, system, &out->cpu_ticks))
+	if (threads > UINT32_MAX || __builtin_add_overflow(user, system, &out->cpu_ticks) ||
+	    __builtin_add_overflow(minor, major, &out->faults))
 		return false;
 	out->threads = (uint32_t)threads;
 	return true;
@@ -48,6 +50,12 @@ bool parse_pid_stat(const char *text, size_t len, struct pid_stat *out)
 		return false;
 	*out = result;
 	return true;
+}
+
+bool parse_pid_statm(const char *text, size_t len, uint64_t *rss_pages)
+{
+	struct cursor c = cursor_over(text, len);
+	return cursor_skip_words(&c, 1) && cursor_u64(&c, rss_pages);
 }
 
 bool parse_pid_status_uid(const char *text, size_t len, uint32_t *uid)

@@ -1,7 +1,8 @@
 /*
  * Processes: one pass over /proc, one `stat` a process.  The owner of /proc/PID is
  * the effective user; the real one and long names cost another file, and are read
- * once per process and kept while it lives.
+ * once per process and kept while it lives.  So does the exact resident memory, which
+ * is read again when `stat` shows that the process ran or that its memory changed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +18,8 @@
 #include "host/collector.h"
 
 enum {
-	STAT_MAX = 2048,      /* of /proc/PID/stat: 52 numbers and a short name */
+	STAT_MAX = 2048, /* of /proc/PID/stat: 52 numbers and a short name */
+	STATM_MAX = 256,
 	STATUS_MAX = 4096,    /* "Uid:" stands in the first lines of status */
 	CMDLINE_MAX = 1024,   /* enough for the first argument */
 	COMM_CUT = 15,        /* the kernel cuts names here */
@@ -167,6 +169,27 @@ static void fill_owner(struct host_collector *c, const char *pid, const struct p
 		p->uid = p->owner;
 }
 
+static uint64_t resident_pages(struct host_collector *c, const char *pid,
+			       const struct pid_stat *stat)
+{
+	char path[PID_PATH_MAX], buffer[STATM_MAX];
+	uint64_t pages;
+	size_t len = read_small(c->proc, pid_path(path, pid, "statm"), buffer, sizeof(buffer));
+	return parse_pid_statm(buffer, len, &pages) ? pages : stat->rss_pages;
+}
+
+static void fill_memory(struct host_collector *c, const char *pid, const struct pid_stat *stat,
+			const struct process *before, struct process *p)
+{
+	p->faults = stat->faults;
+	p->stat_pages = stat->rss_pages;
+	if (before != NULL && before->cpu_ticks == p->cpu_ticks && before->faults == p->faults &&
+	    before->stat_pages == p->stat_pages)
+		p->rss = before->rss;
+	else if (__builtin_mul_overflow(resident_pages(c, pid, stat), c->page_size, &p->rss))
+		p->rss = 0;
+}
+
 /* As psutil: percent of one processor, 0 for a process not seen before. */
 static uint64_t usage_tenths(const struct host_collector *c, const struct process *before,
 			     uint64_t cpu_ticks)
@@ -198,8 +221,7 @@ static bool add_process(struct host_collector *c, const char *pid)
 	    .cpu_ticks = stat.cpu_ticks,
 	    .cpu_tenths = usage_tenths(c, before, stat.cpu_ticks),
 	};
-	if (__builtin_mul_overflow(stat.rss_pages, c->page_size, &p->rss))
-		p->rss = 0;
+	fill_memory(c, pid, &stat, before, p);
 	fill_name(c, pid, stat.name, before, p);
 	fill_owner(c, pid, before, p);
 	return !c->processes.names.failed;
