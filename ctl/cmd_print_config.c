@@ -29,6 +29,15 @@ static int run_reference(struct ctl *ctl, int argc, char **argv)
 	return ctl_print(&out);
 }
 
+static int run_manual(struct ctl *ctl, int argc, char **argv)
+{
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	if (!ctl_arguments(ctl, argc, argv, NULL, 0, NULL, 0, 0))
+		return EX_USAGE;
+	conf_print_man(&out);
+	return ctl_print(&out);
+}
+
 const struct command command_print_config = {
     .name = "print-config",
     .synopsis = "",
@@ -54,4 +63,13 @@ const struct command command_config_reference = {
     .help = "",
     .reads_settings = false,
     .run = run_reference,
+};
+
+const struct command command_config_manual = {
+    .name = "config-manual",
+    .synopsis = "",
+    .summary = "Print the manual page of all settings.",
+    .help = "",
+    .reads_settings = false,
+    .run = run_manual,
 };

@@ -93,9 +93,34 @@ void conf_print_reference(struct strbuf *out)
 	}
 }
 
+static const char man_head[] =
+    ".TH ZIGGIE.CONF 5 \"\" \"ziggie " PACKAGE_VERSION "\" \"Ziggie Control Center\"\n"
+    ".SH NAME\n"
+    "ziggie.conf \\- settings of Ziggie Control Center\n"
+    ".SH DESCRIPTION\n"
+    "A line is\n"
+    ".IR \"key\" \" = \" value .\n"
+    "A number sign starts a comment; quotes around a value are optional and keep blanks and\n"
+    "number signs. A duration is a number with ms, s, m or h; a size is in bytes, or a number\n"
+    "with k, M or G. The environment\n"
+    ".RB ( ZIGGIE_ \\fINAME\\fR)\n"
+    "wins over the file, and an option\n"
+    ".RB ( \\-\\- \\fIname\\fR)\n"
+    "over both. An unknown key or a value out of bounds is an error that names file and line.\n"
+    ".PP\n"
+    "Send\n"
+    ".BR ziggied (8)\n"
+    "a HUP after a change; settings that take a restart say so.\n"
+    ".SH SETTINGS\n";
+
+static const char man_foot[] = ".SH SEE ALSO\n"
+			       ".BR ziggied (8),\n"
+			       ".BR ziggiectl (8)\n";
+
 /* A leading dot or quote would be a request to troff; none of the texts has one. */
 void conf_print_man(struct strbuf *out)
 {
+	strbuf_adds(out, man_head);
 	for (int id = 0; id < CONF_COUNT; id++) {
 		const struct conf_row *row = &conf_rows[id];
 		strbuf_addf(out, ".TP\n.B %s\n%s\nDefault: ", row->name, row->doc);
@@ -104,4 +129,5 @@ void conf_print_man(struct strbuf *out)
 		conf_value_allowed(row, out);
 		strbuf_adds(out, row->reloads ? ".\n" : "; takes a restart.\n");
 	}
+	strbuf_adds(out, man_foot);
 }
