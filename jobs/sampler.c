@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "host/host.h"
 #include "shm/scoreboard.h"
 
@@ -158,11 +158,10 @@ static int64_t run_round(struct sampler *s)
 /* False when the sampler shall stop. */
 static bool sleep_until(struct sampler *s, int64_t at_ns)
 {
-	struct timespec until = {.tv_sec = (time_t)(at_ns / NS_PER_S),
-				 .tv_nsec = (long)(at_ns % NS_PER_S)};
+	const struct deadline deadline = {.at_ns = at_ns, .client_fd = -1};
 	pthread_mutex_lock(&s->lock);
-	while (!s->stop && clock_mono_ns() < at_ns)
-		pthread_cond_timedwait(&s->stop_asked, &s->lock, &until);
+	while (!s->stop && wait_until(&s->stop_asked, &s->lock, &deadline))
+		continue;
 	bool go_on = !s->stop;
 	pthread_mutex_unlock(&s->lock);
 	return go_on;
@@ -194,11 +193,7 @@ enum err sampler_start(const struct sampler_options *options, struct sampler **o
 	s->options = *options;
 	strbuf_init(&s->sample);
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->stop_asked, &attr);
-	pthread_condattr_destroy(&attr);
+	wait_init(&s->stop_asked);
 	int64_t now = clock_mono_ns();
 	for (int kind = 0; kind < HOST_KIND_COUNT; kind++)
 		s->kinds[kind].due_ns = now;

@@ -2,10 +2,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "base/assert.h"
 #include "base/clock.h"
+#include "base/wait.h"
 
 enum {
 	STRIPES = 16,
@@ -62,14 +61,10 @@ struct l1 *l1_new(size_t max_bytes)
 	if (l1 == NULL)
 		return NULL;
 	*l1 = (struct l1){.max_bytes = max_bytes};
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	for (size_t i = 0; i < STRIPES; i++) {
 		pthread_mutex_init(&l1->stripes[i].lock, NULL);
-		pthread_cond_init(&l1->stripes[i].stored, &attr);
+		wait_init(&l1->stripes[i].stored);
 	}
-	pthread_condattr_destroy(&attr);
 	return l1;
 }
 
@@ -188,25 +183,6 @@ static void keep_bound(struct l1 *l1)
 		continue;
 }
 
-/* False when the deadline passed; the stripe's lock is held. */
-static bool wait_for_store(struct stripe *s, const struct deadline *deadline)
-{
-	int64_t left_ms = deadline != NULL ? deadline_left_ms(deadline) : 0;
-	if (left_ms <= 0)
-		return false;
-	/* The kernel's clock, which tests don't shift. */
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(left_ms / MS_PER_S);
-	until.tv_nsec += (long)(left_ms % MS_PER_S * NS_PER_MS);
-	if (until.tv_nsec >= NS_PER_S) {
-		until.tv_sec++;
-		until.tv_nsec -= NS_PER_S;
-	}
-	pthread_cond_timedwait(&s->stored, &s->lock, &until);
-	return true;
-}
-
 /* One look at the key; GAVE_UP means that another thread must end its election first. */
 static enum cache_found look(struct l1 *l1, struct stripe *s, const struct cache_key *key,
 			     struct cache_value **value)
@@ -240,7 +216,8 @@ enum cache_found l1_lookup(struct l1 *l1, const struct cache_key *key,
 	*value = NULL;
 	pthread_mutex_lock(&s->lock);
 	enum cache_found found = look(l1, s, key, value);
-	while (found == CACHE_GAVE_UP && wait_for_store(s, deadline))
+	while (found == CACHE_GAVE_UP && deadline != NULL &&
+	       wait_until(&s->stored, &s->lock, deadline))
 		found = look(l1, s, key, value);
 	if (found == CACHE_HIT || found == CACHE_REFRESHING)
 		s->hits++;

@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/wait.h"
 #include "conf/conf.h"
 #include "shm/scoreboard.h"
 
@@ -20,8 +20,10 @@ struct host_service {
 	struct cache *cache;
 	struct scoreboard *scoreboard;
 	struct cache_key keys[HOST_KIND_COUNT]; /* of this host */
-	pthread_mutex_t collecting;
-	struct host_collector *collector; /* under collecting */
+	pthread_mutex_t lock;
+	pthread_cond_t collected;
+	bool collecting;                  /* under lock: a thread has the collector */
+	struct host_collector *collector; /* that thread's */
 	_Atomic uint64_t answers[SOURCE_COUNT];
 };
 
@@ -40,12 +42,13 @@ void host_service_free(struct host_service *s)
 	if (s == NULL)
 		return;
 	host_collector_free(s->collector);
-	pthread_mutex_destroy(&s->collecting);
+	pthread_cond_destroy(&s->collected);
+	pthread_mutex_destroy(&s->lock);
 	free(s->host_id);
 	free(s);
 }
 
-/* Takes a sample of this host and ends the election for it; the collector's lock is held. */
+/* Takes a sample of this host and ends the election for it; the collector is this thread's. */
 static enum err collect(struct host_service *s, enum host_kind kind, struct cache_value **value,
 			struct errmsg *why)
 {
@@ -71,7 +74,8 @@ enum err host_service_new(const struct host_service_options *options, struct hos
 	struct host_service *s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory");
-	pthread_mutex_init(&s->collecting, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	wait_init(&s->collected);
 	s->timing = options->timing;
 	s->cache = options->cache;
 	s->scoreboard = options->scoreboard;
@@ -124,17 +128,24 @@ static void keep_later(struct cache_value **value, struct cache_value *other, en
 	}
 }
 
-static bool lock_until(pthread_mutex_t *lock, const struct deadline *deadline)
+/* A NULL deadline does not wait for another thread to be done with it. */
+static bool take_collector(struct host_service *s, const struct deadline *deadline)
 {
-	if (deadline == NULL)
-		return pthread_mutex_trylock(lock) == 0;
-	int64_t left_ms = deadline_left_ms(deadline);
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	int64_t at_ns = (int64_t)until.tv_sec * NS_PER_S + until.tv_nsec + left_ms * NS_PER_MS;
-	until.tv_sec = (time_t)(at_ns / NS_PER_S);
-	until.tv_nsec = (long)(at_ns % NS_PER_S);
-	return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until) == 0;
+	pthread_mutex_lock(&s->lock);
+	while (s->collecting && deadline != NULL && wait_until(&s->collected, &s->lock, deadline))
+		continue;
+	bool taken = !s->collecting;
+	s->collecting = true;
+	pthread_mutex_unlock(&s->lock);
+	return taken;
+}
+
+static void leave_collector(struct host_service *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->collecting = false;
+	pthread_cond_signal(&s->collected);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /*
@@ -148,9 +159,9 @@ static enum err collect_own(struct host_service *s, enum host_kind kind,
 	/* Who has something to show does not wait for another collecting thread. */
 	struct errmsg reason = ERRMSG_INIT;
 	enum err err = ERR_TIMEOUT;
-	if (lock_until(&s->collecting, *value != NULL ? NULL : deadline)) {
+	if (take_collector(s, *value != NULL ? NULL : deadline)) {
 		err = collect(s, kind, value, &reason);
-		pthread_mutex_unlock(&s->collecting);
+		leave_collector(s);
 	}
 	*collected = err == ERR_OK;
 	if (*collected)
@@ -343,9 +354,9 @@ enum err host_service_summary(struct host_service *s, struct host_summary *out, 
 	const struct cache_key *key = &s->keys[HOST_STATS];
 	enum cache_found found = cache_lookup(s->cache, key, NULL, &value);
 	bool stored = false;
-	if (!is_young(s, value, HOST_STATS) && pthread_mutex_trylock(&s->collecting) == 0) {
+	if (!is_young(s, value, HOST_STATS) && take_collector(s, NULL)) {
 		stored = collect(s, HOST_STATS, &value, NULL) == ERR_OK;
-		pthread_mutex_unlock(&s->collecting);
+		leave_collector(s);
 	}
 	if (found == CACHE_ELECTED && !stored)
 		cache_abandon(s->cache, key);
