@@ -136,6 +136,20 @@ static void requests(const struct page *p, const struct scoreboard_totals *t)
 	histogram(p, "ziggie_queue_duration_seconds", "", &t->queue);
 }
 
+/* Metrics in seconds are kept in microseconds. */
+static void counter_sample(const struct page *p, const struct scoreboard_value_row *row,
+			   uint64_t value)
+{
+	if (strstr(row->metric, "_seconds_") == NULL) {
+		sample(p, row->metric, row->labels, (int64_t)value);
+		return;
+	}
+	strbuf_adds(p->out, row->metric);
+	strbuf_addc(p->out, ' ');
+	seconds(p->out, (int64_t)value * NS_PER_US);
+	strbuf_addc(p->out, '\n');
+}
+
 static void values(const struct page *p, const struct scoreboard_totals *t)
 {
 	const char *last = "";
@@ -144,7 +158,7 @@ static void values(const struct page *p, const struct scoreboard_totals *t)
 		if (strcmp(last, row->metric) != 0)
 			family(p, row->metric, "counter", row->help);
 		last = row->metric;
-		sample(p, row->metric, row->labels, (int64_t)t->counters[i]);
+		counter_sample(p, row, t->counters[i]);
 	}
 	for (size_t i = 0; i < GAUGE_COUNT; i++) {
 		const struct scoreboard_value_row *row = &scoreboard_gauge_rows[i];

@@ -5,7 +5,7 @@
  *	COUNTER(name, "metric", "labels", "help")	only grows; survives its process
  *	GAUGE(name, "metric", "labels", "help")		summed over live threads
  *
- * A new row goes to the end of its list: the order is part of the layout
+ * A metric in seconds is kept in microseconds.  A new row goes to the end of its list: the order is part of the layout
  * (SCOREBOARD_VERSION).  No include guard: included once for each use.
  */
 /* clang-format off */
@@ -31,7 +31,7 @@ COUNTER(log_lost,            "ziggie_log_lines_lost_total", "", "Log lines that 
 
 /* Database pool */
 COUNTER(pool_waits,          "ziggie_pool_waits_total", "", "Borrowers that had to wait for a connection.")
-COUNTER(pool_wait_us,        "ziggie_pool_wait_microseconds_total", "", "Time that borrowers waited.")
+COUNTER(pool_wait_us,        "ziggie_pool_wait_seconds_total", "", "Time that borrowers waited.")
 COUNTER(pool_timeouts,       "ziggie_pool_timeouts_total", "", "Borrowers that got no connection in time.")
 COUNTER(pool_opened,         "ziggie_pool_opened_total", "", "Database connections opened.")
 COUNTER(pool_open_failures,  "ziggie_pool_open_failures_total", "", "Database connections that could not be opened.")
