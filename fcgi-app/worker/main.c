@@ -21,7 +21,7 @@
 #include "worker/engine.h"
 #include "worker/upkeep.h"
 
-enum { LISTEN_FDS_START = 3, WRITE_TIMEOUT_MS = 10000, IDLE_TIMEOUT_MS = 60000 };
+enum { LISTEN_FDS_START = 3 };
 
 static const char help[] =
     "Usage: ziggie-worker [--config FILE] [--SETTING=VALUE]...\n"
@@ -119,8 +119,8 @@ static void finish(struct worker_app *w, struct engine *engine, struct upkeep *u
 	signal(SIGINT, exit_at_once);
 	pthread_sigmask(SIG_UNBLOCK, taken, NULL);
 	bool clean = engine_drain(engine, limit_ms);
+	upkeep_stop(upkeep); /* it reads the engine's counts */
 	engine_stop(engine);
-	upkeep_stop(upkeep);
 	LOG_EVENT(LOG_INFO, "stopped", LOG_BOOL("clean", clean));
 }
 
@@ -150,8 +150,8 @@ static enum err serve_until_told(const struct conf *conf, int listen_fd, struct 
 	    .max_connections = (unsigned)conf_number(conf, max_connections),
 	    .max_body = (size_t)conf_number(conf, max_body),
 	    .read_timeout_ms = conf_number(conf, read_timeout),
-	    .write_timeout_ms = WRITE_TIMEOUT_MS,
-	    .idle_timeout_ms = IDLE_TIMEOUT_MS,
+	    .write_timeout_ms = conf_number(conf, write_timeout),
+	    .idle_timeout_ms = conf_number(conf, idle_timeout),
 	    .queue_target_ms = conf_number(conf, queue_target),
 	    .queue_interval_ms = conf_number(conf, queue_interval),
 	};
