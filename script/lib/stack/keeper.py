@@ -149,18 +149,18 @@ class Keeper:
         """The administrator: made at the first start, given a new password when one is asked for."""
         wanted = os.environ.get("ZIGGIE_ADMIN_PASSWORD")
         state = self.stack.state
-        password = state.secret("admin-password", wanted)
         made = state / "secrets/admin-made"
-        if not os.path.exists(made):
-            try:
-                app.control("user", "add", ADMIN, "--role", "admin", text=password + "\n")
-            except StackError:
-                # A start that was cut short may have made the account already.
-                app.control("user", "passwd", ADMIN, text=password + "\n")
-            layout.write_file(made, "")
-        if wanted and wanted != password:
-            app.control("user", "passwd", ADMIN, text=wanted + "\n")
-            layout.write_file(state / "secrets/admin-password", wanted + "\n")
+        if os.path.exists(made) and wanted in (None, "", state.secret("admin-password")):
+            return
+        password = wanted or state.secret("admin-password")
+        verb = ["passwd", ADMIN] if os.path.exists(made) else ["add", ADMIN, "--role", "admin"]
+        try:
+            app.control("user", *verb, text=password + "\n")
+        except parts.AlreadyThere:
+            # A start that was cut short has made the account.
+            app.control("user", "passwd", ADMIN, text=password + "\n")
+        layout.write_file(state / "secrets/admin-password", password + "\n")
+        layout.write_file(made, "")
 
     def watch(self):
         """Keeps all parts alive until a signal asks for the end."""

@@ -15,6 +15,10 @@ from stack.layout import account, can_reach, group_name, write_file
 HOST_CAPABILITIES = ("sys_ptrace", "dac_read_search")
 
 
+class AlreadyThere(StackError):
+    """ziggiectl would have made something that exists."""
+
+
 def _capabilities():
     """Those of HOST_CAPABILITIES that this system lets us hand on."""
     numbers = {"dac_read_search": 2, "sys_ptrace": 19}
@@ -270,8 +274,9 @@ class Ziggied(Part):
                               check=False)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
-            raise StackError(f"ziggiectl {' '.join(arguments[:2])} failed "
-                             f"(status {done.returncode}): {said}")
+            kind = AlreadyThere if done.returncode == os.EX_CANTCREAT else StackError
+            raise kind(f"ziggiectl {' '.join(arguments[:2])} failed "
+                       f"(status {done.returncode}): {said}")
         return done.stdout
 
     def argv(self):
