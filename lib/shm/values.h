@@ -5,8 +5,8 @@
  *	COUNTER(name, "metric", "labels", "help")	only grows; survives its process
  *	GAUGE(name, "metric", "labels", "help")		summed over live threads
  *
- * A metric in seconds is kept in microseconds.  A new row goes to the end of its list: the order is part of the layout
- * (SCOREBOARD_VERSION).  No include guard: included once for each use.
+ * A metric in seconds is kept in microseconds.  A new row goes to the end of its list: the order is
+ *part of the layout (SCOREBOARD_VERSION).  No include guard: included once for each use.
  */
 /* clang-format off */
 #ifndef COUNTER
