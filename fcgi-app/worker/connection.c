@@ -20,9 +20,11 @@ static enum next close_now(struct engine *e, struct connection *conn)
 	return NEXT_GONE;
 }
 
+/* Our own shutdown() looks like a hang-up too. */
 static bool has_hung_up(struct connection *conn)
 {
-	return (atomic_load_explicit(&conn->state, memory_order_relaxed) & CONN_HUNG_UP) != 0;
+	return !conn->leaving &&
+	       (atomic_load_explicit(&conn->state, memory_order_relaxed) & CONN_HUNG_UP) != 0;
 }
 
 /* Keeps bytes that the codec has not taken; false without memory. */
@@ -114,15 +116,29 @@ static enum sent send_answer(int fd, struct codec_answer *answer)
 	return SENT_ALL;
 }
 
-/* While draining, a connection ends with its next answer; bytes that it sent already are served. */
+/*
+ * While draining, a connection ends with its next answer.  The peer may send another
+ * request in the same moment: once we have shut down reading, either its send has
+ * failed, or the request is here already and is served; then we read the end.
+ */
+static enum next leave(struct engine *e, struct connection *conn)
+{
+	conn->leaving = true;
+	if (shutdown(conn->fd, SHUT_RD) != 0)
+		return close_now(e, conn);
+	enum next next = read_on(e, conn);
+	return next == NEXT_WAIT ? NEXT_STEP : next;
+}
+
 static enum next answer_sent(struct engine *e, struct connection *conn)
 {
 	bool keep = conn->codec.request.keep;
 	codec_next(&conn->codec);
 	conn->first_byte_ns = 0;
-	if (!keep || (atomic_load_explicit(&e->draining, memory_order_relaxed) &&
-		      conn->held == NULL && codec_between(&conn->codec)))
+	if (!keep)
 		return close_now(e, conn);
+	if (atomic_load_explicit(&e->draining, memory_order_relaxed))
+		return leave(e, conn);
 	return read_on(e, conn);
 }
 
@@ -222,7 +238,7 @@ static void fill_input(struct connection *conn)
 	    .param_count = request->param_count,
 	    .body = request->body,
 	    .body_len = request->body_len,
-	    .client_fd = conn->fd,
+	    .client_fd = conn->leaving ? -1 : conn->fd,
 	    .received_ns = conn->first_byte_ns,
 	    .refused = request->refused,
 	    .refusal = request->refusal,

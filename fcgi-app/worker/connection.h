@@ -48,6 +48,7 @@ struct connection {
 	uint32_t index;
 	enum connection_phase phase;
 	bool wants_write; /* EPOLLOUT is in its interest set */
+	bool leaving;     /* draining, and its last answer is sent */
 	struct codec codec;
 	struct http_input input; /* of the complete request */
 	int64_t first_byte_ns;   /* of the request being read; 0 between requests */

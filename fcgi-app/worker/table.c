@@ -70,6 +70,7 @@ bool connection_open(struct engine *e, int fd)
 	conn->fd = fd;
 	conn->phase = PHASE_READING;
 	conn->wants_write = false;
+	conn->leaving = false;
 	conn->first_byte_ns = 0;
 	STAT_ADD(e, connections, 1);
 	connection_expire_at(e, conn, clock_mono_ns() + e->config.idle_timeout_ms * NS_PER_MS);

@@ -1,0 +1,274 @@
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "fcgi_peer.h"
+#include "toy_app.h"
+#include "worker/codel.h"
+
+enum { THREADS = 8, TOTAL_CAP = 6, HEAVY_CAP = 2 };
+
+static void start(struct toy *t)
+{
+	toy_init(t);
+	t->config.threads = THREADS;
+	toy_start(t);
+}
+
+static void send_each(const struct toy *t, int *fds, size_t count, const char *query)
+{
+	for (size_t i = 0; i < count; i++) {
+		fds[i] = peer_connect(t->path);
+		toy_send(fds[i], query);
+	}
+}
+
+static void expect_each(int *fds, size_t count, const char *text)
+{
+	for (size_t i = 0; i < count; i++) {
+		toy_expect_answer(fds[i], text);
+		close(fds[i]);
+	}
+}
+
+static void test_caps_leave_threads_for_light_requests(void **state)
+{
+	(void)state;
+	struct toy t;
+	int heavy[10];
+	int normal[10];
+	start(&t);
+	const struct engine_stats *stats = engine_stats(t.engine);
+	send_each(&t, heavy, ARRAY_LEN(heavy), "h wait");
+	toy_wait_for_stat(&stats->parked_heavy, ARRAY_LEN(heavy) - HEAVY_CAP);
+	send_each(&t, normal, ARRAY_LEN(normal), "n wait");
+	toy_wait_for_stat(&stats->parked_normal, ARRAY_LEN(normal) - (TOTAL_CAP - HEAVY_CAP));
+	toy_wait_for_waiting(&t, TOTAL_CAP);
+	assert_int_equal(stats->threads_busy, TOTAL_CAP);
+
+	int fd = peer_connect(t.path);
+	for (int i = 0; i < 20; i++)
+		toy_expect(fd, "l echo", "echo 0");
+	close(fd);
+
+	toy_open_gate(&t);
+	expect_each(heavy, ARRAY_LEN(heavy), "waited");
+	expect_each(normal, ARRAY_LEN(normal), "waited");
+	assert_true(t.most_heavy == HEAVY_CAP);
+	assert_true(t.most_capped == TOTAL_CAP);
+	assert_int_equal(stats->parked_heavy, 0);
+	assert_int_equal(stats->parked_normal, 0);
+	assert_int_equal(stats->parked, 8 + 6);
+	toy_stop(&t);
+}
+
+static void test_heavy_ones_over_their_cap_do_not_stop_normal_ones(void **state)
+{
+	(void)state;
+	struct toy t;
+	int heavy[5];
+	start(&t);
+	send_each(&t, heavy, ARRAY_LEN(heavy), "h wait");
+	toy_wait_for_stat(&engine_stats(t.engine)->parked_heavy, 3);
+	int fd = peer_connect(t.path);
+	for (int i = 0; i < 20; i++)
+		toy_expect(fd, "n echo", "echo 0");
+	close(fd);
+	toy_open_gate(&t);
+	expect_each(heavy, ARRAY_LEN(heavy), "waited");
+	toy_stop(&t);
+}
+
+static void test_a_parked_request_is_answered_at_its_deadline(void **state)
+{
+	(void)state;
+	struct toy t;
+	int running[TOTAL_CAP];
+	start(&t);
+	send_each(&t, running, ARRAY_LEN(running), "n wait");
+	toy_wait_for_waiting(&t, TOTAL_CAP);
+	int fd = peer_connect(t.path);
+	int64_t sent = clock_mono_ns();
+	/* Its turn does not come: nobody opens the gate. */
+	toy_expect(fd, "n due 300", "timeout");
+	assert_in_range((clock_mono_ns() - sent) / NS_PER_MS, 290, 5000);
+	assert_int_equal(engine_stats(t.engine)->expired, 1);
+	assert_int_equal(engine_stats(t.engine)->parked_normal, 0);
+	toy_expect(fd, "l echo", "echo 0");
+	close(fd);
+	toy_open_gate(&t);
+	expect_each(running, ARRAY_LEN(running), "waited");
+	toy_stop(&t);
+}
+
+static void test_a_request_past_its_deadline_is_not_started(void **state)
+{
+	(void)state;
+	struct toy t;
+	start(&t);
+	int fd = peer_connect(t.path);
+	/* Nobody opens the gate, so that starting it would show. */
+	toy_expect(fd, "n due 0", "timeout");
+	toy_expect(fd, "l due 0", "timeout");
+	assert_int_equal(engine_stats(t.engine)->expired, 2);
+	close(fd);
+	toy_stop(&t);
+}
+
+static void test_a_parked_request_whose_peer_went_is_not_started(void **state)
+{
+	(void)state;
+	struct toy t;
+	int running[TOTAL_CAP];
+	int gone[4];
+	start(&t);
+	send_each(&t, running, ARRAY_LEN(running), "n wait");
+	toy_wait_for_waiting(&t, TOTAL_CAP);
+	send_each(&t, gone, ARRAY_LEN(gone), "n wait");
+	toy_wait_for_stat(&engine_stats(t.engine)->parked_normal, ARRAY_LEN(gone));
+	for (size_t i = 0; i < ARRAY_LEN(gone); i++)
+		close(gone[i]);
+	usleep(50000);
+	toy_open_gate(&t);
+	expect_each(running, ARRAY_LEN(running), "waited");
+	toy_wait_for_stat(&engine_stats(t.engine)->connections, 0);
+	assert_int_equal(engine_stats(t.engine)->cancelled, ARRAY_LEN(gone));
+	assert_int_equal(t.cancelled, ARRAY_LEN(gone));
+	assert_int_equal(t.served, TOTAL_CAP + ARRAY_LEN(gone));
+	toy_stop(&t);
+}
+
+static void test_a_hang_up_ends_an_idle_connection(void **state)
+{
+	(void)state;
+	struct toy t;
+	int fds[30];
+	start(&t);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = peer_connect(t.path);
+		if (i % 2 == 0)
+			toy_expect(fds[i], "n echo", "echo 0");
+	}
+	toy_wait_for_stat(&engine_stats(t.engine)->connections, ARRAY_LEN(fds));
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	toy_wait_for_stat(&engine_stats(t.engine)->connections, 0);
+	assert_int_equal(t.cancelled, 0);
+	toy_stop(&t);
+}
+
+static void test_old_requests_are_shed_once_the_queue_stands(void **state)
+{
+	(void)state;
+	struct toy t;
+	toy_init(&t);
+	t.config.queue_target_ms = 50;
+	t.config.queue_interval_ms = 100;
+	toy_start(&t);
+	int fd = peer_connect(t.path);
+	/* Within the first interval nothing is known yet. */
+	toy_expect(fd, "n age 500", "fresh");
+	int64_t until = clock_mono_ns() + PEER_WAIT_MS * NS_PER_MS;
+	while (engine_stats(t.engine)->shed == 0 && clock_mono_ns() < until) {
+		struct peer_answer answer;
+		peer_answer_init(&answer);
+		toy_send(fd, "n age 500");
+		assert_true(peer_receive(fd, &answer));
+		peer_answer_release(&answer);
+	}
+	assert_int_equal(engine_stats(t.engine)->shed, 1);
+	toy_expect(fd, "n age 500", "overloaded");
+	/* Light ones never, heavy ones have a queue of their own, the young are served. */
+	toy_expect(fd, "l age 500", "fresh");
+	toy_expect(fd, "h age 500", "fresh");
+	toy_expect(fd, "n age 80", "fresh");
+	/* One that did not wait ends it with the interval. */
+	toy_expect(fd, "n age 0", "fresh");
+	usleep(110000);
+	toy_expect(fd, "n age 0", "fresh");
+	toy_expect(fd, "n age 500", "fresh");
+	close(fd);
+	toy_stop(&t);
+}
+
+static void test_codel_looks_at_the_luckiest_of_an_interval(void **state)
+{
+	(void)state;
+	struct codel c;
+	int64_t now = 1000;
+	codel_init(&c, 10, 100);
+	assert_false(codel_refuses(&c, 500, now)); /* opens an interval */
+	assert_false(codel_refuses(&c, 500, now + 50));
+	assert_true(codel_refuses(&c, 500, now + 101)); /* the one before was all over the target */
+	assert_false(codel_refuses(&c, 20, now + 110)); /* not over twice the target */
+	assert_true(codel_refuses(&c, 21, now + 110));
+	assert_false(codel_refuses(&c, 5, now + 120)); /* a lucky one … */
+	assert_true(codel_refuses(&c, 500, now + 150));
+	assert_false(codel_refuses(&c, 500, now + 202)); /* … ends it with its interval */
+	/* A long pause says nothing of the queue. */
+	assert_false(codel_refuses(&c, 500, now + 5000));
+}
+
+/* Clients of all weights at once: whoever is parked must be woken. */
+struct client {
+	pthread_t id;
+	const struct toy *toy;
+	unsigned seed;
+};
+
+static void *client_main(void *argument)
+{
+	static const char *const queries[] = {"n echo", "h echo", "l echo", "n echo", "h echo"};
+	struct client *client = argument;
+	int fd = peer_connect(client->toy->path);
+	for (unsigned i = 0; i < 300; i++)
+		toy_expect(fd, queries[(client->seed + i * 7) % ARRAY_LEN(queries)], "echo 0");
+	close(fd);
+	return NULL;
+}
+
+static void test_nobody_is_forgotten_under_load(void **state)
+{
+	(void)state;
+	struct toy t;
+	struct client clients[24];
+	toy_init(&t);
+	t.config.threads = ENGINE_THREADS_MIN; /* one place only, for heavy and normal together */
+	toy_start(&t);
+	for (unsigned i = 0; i < ARRAY_LEN(clients); i++) {
+		clients[i] = (struct client){.toy = &t, .seed = i};
+		assert_int_equal(pthread_create(&clients[i].id, NULL, client_main, &clients[i]), 0);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(clients); i++)
+		pthread_join(clients[i].id, NULL);
+	assert_int_equal(t.served, ARRAY_LEN(clients) * 300);
+	assert_int_equal(engine_stats(t.engine)->parked_normal, 0);
+	assert_int_equal(engine_stats(t.engine)->parked_heavy, 0);
+	assert_true(engine_stats(t.engine)->parked > 0);
+	toy_stop(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_caps_leave_threads_for_light_requests),
+	    cmocka_unit_test(test_heavy_ones_over_their_cap_do_not_stop_normal_ones),
+	    cmocka_unit_test(test_a_parked_request_is_answered_at_its_deadline),
+	    cmocka_unit_test(test_a_request_past_its_deadline_is_not_started),
+	    cmocka_unit_test(test_a_parked_request_whose_peer_went_is_not_started),
+	    cmocka_unit_test(test_a_hang_up_ends_an_idle_connection),
+	    cmocka_unit_test(test_old_requests_are_shed_once_the_queue_stands),
+	    cmocka_unit_test(test_codel_looks_at_the_luckiest_of_an_interval),
+	    cmocka_unit_test(test_nobody_is_forgotten_under_load),
+	};
+	return cmocka_run_group_tests_name("engine_admission", tests, NULL, NULL);
+}
