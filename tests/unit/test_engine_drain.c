@@ -62,7 +62,7 @@ static void test_each_connection_ends_with_its_next_answer(void **state)
 	toy_expect_answer(running, "waited");
 	assert_true(peer_sees_close(running, PEER_WAIT_MS));
 	/* The last one is left to its peer. */
-	assert_int_equal(engine_stats(t.engine)->connections, 1);
+	toy_wait_for_stat(&engine_stats(t.engine)->connections, 1);
 	close(fresh);
 	pthread_join(drain.id, NULL);
 	assert_true(drain.is_empty);
