@@ -147,8 +147,8 @@ bool pool_wants_more(const struct db_pool *pool)
 {
 	if (pool->closing || pool->size >= pool->config->max)
 		return false;
-	/* While it is down, one is tried even where none need be kept: to see it come back. */
-	return pool->size < pool->config->min || (pool->down && pool->size == 0) ||
+	/* While it is down, one is tried even where none is missing: to see it come back. */
+	return pool->size < pool->config->min || pool->down ||
 	       (pool->first != NULL && pool->opening == 0);
 }
 
