@@ -1,11 +1,9 @@
 #include "auth/flight.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
+#include "base/wait.h"
 
 struct flight {
 	struct flight *next;
@@ -18,15 +16,11 @@ struct flight {
 
 void flights_init(struct flights *all)
 {
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
 		pthread_mutex_init(&all->shards[i].lock, NULL);
-		pthread_cond_init(&all->shards[i].landed, &attributes);
+		wait_init(&all->shards[i].landed);
 		all->shards[i].first = NULL;
 	}
-	pthread_condattr_destroy(&attributes);
 }
 
 void flights_release(struct flights *all)
@@ -59,23 +53,6 @@ static void let_go(struct flight *flight)
 		free(flight);
 }
 
-/* With the shard's lock held, which is released while waiting. */
-static bool wait_for(struct flight *flight, pthread_mutex_t *lock, pthread_cond_t *landed,
-		     const struct deadline *deadline)
-{
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	int64_t left = deadline_left_ms(deadline);
-	int64_t ns = until.tv_nsec + left % MS_PER_S * NS_PER_MS;
-	until.tv_sec += (time_t)(left / MS_PER_S + ns / NS_PER_S);
-	until.tv_nsec = (long)(ns % NS_PER_S);
-	while (!flight->landed) {
-		if (pthread_cond_timedwait(landed, lock, &until) == ETIMEDOUT)
-			break;
-	}
-	return flight->landed;
-}
-
 bool flight_join(struct flights *all, const struct token_key *key, uint64_t epoch,
 		 const struct deadline *deadline, struct flight **out, struct flight_result *result)
 {
@@ -85,7 +62,9 @@ bool flight_join(struct flights *all, const struct token_key *key, uint64_t epoc
 	struct flight *flight = find(all->shards[shard].first, key, epoch);
 	if (flight != NULL) {
 		flight->holders++;
-		if (wait_for(flight, lock, &all->shards[shard].landed, deadline))
+		while (!flight->landed && wait_until(&all->shards[shard].landed, lock, deadline))
+			;
+		if (flight->landed)
 			*result = flight->result;
 		else
 			result->err = err_set(&result->why, ERR_TIMEOUT,

@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "base/utf8.h"
+#include "base/wait.h"
 
 _Static_assert(PASSWORD_HASH_SIZE > crypto_pwhash_argon2id_STRBYTES - 1, "a hash does not fit");
 
@@ -28,17 +27,6 @@ struct password_hasher {
 	/* The hash of random bytes that nobody kept, for users who do not exist. */
 	char nobody[crypto_pwhash_argon2id_STRBYTES];
 };
-
-/* Waits are told in real time, whatever a test has shifted the clock by. */
-static struct timespec monotonic_in_ms(int64_t ms)
-{
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	int64_t ns = at.tv_nsec + ms % MS_PER_S * NS_PER_MS;
-	at.tv_sec += (time_t)(ms / MS_PER_S + ns / NS_PER_S);
-	at.tv_nsec = (long)(ns % NS_PER_S);
-	return at;
-}
 
 /* Well formed and of the same cost as a real one, without having to hash at every start. */
 static void make_nobody(char out[crypto_pwhash_argon2id_STRBYTES])
@@ -68,12 +56,8 @@ enum err password_hasher_new(unsigned at_once, unsigned waiting, struct password
 	make_nobody(h->nobody);
 	h->free = at_once;
 	h->waiting_max = waiting;
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_mutex_init(&h->lock, NULL);
-	pthread_cond_init(&h->turn, &attributes);
-	pthread_condattr_destroy(&attributes);
+	wait_init(&h->turn);
 	*out = h;
 	return ERR_OK;
 }
@@ -91,15 +75,13 @@ static enum err take_turn(struct password_hasher *h, const struct deadline *dead
 			  struct errmsg *why)
 {
 	enum err err = ERR_OK;
-	struct timespec until = monotonic_in_ms(deadline_left_ms(deadline));
 	pthread_mutex_lock(&h->lock);
 	if (h->free == 0 && h->waiting >= h->waiting_max) {
 		err = err_set(why, ERR_OVERLOADED, "too many sign-ins at once; try again");
 	} else {
 		h->waiting++;
 		while (h->free == 0 && err == ERR_OK) {
-			if (pthread_cond_timedwait(&h->turn, &h->lock, &until) == ETIMEDOUT &&
-			    h->free == 0)
+			if (!wait_until(&h->turn, &h->lock, deadline))
 				err = err_set(why, ERR_TIMEOUT, "no turn to check the password");
 		}
 		h->waiting--;
