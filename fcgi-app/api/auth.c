@@ -124,7 +124,6 @@ static enum err sign_in(struct http_request *r, struct http_response *response,
 	err = open_session(r, &session, why);
 	if (err != ERR_OK)
 		return err;
-	http_header(response, "Cache-Control", "no-store");
 	struct json_writer w;
 	json_init(&w, &response->body);
 	json_object(&w);
