@@ -35,7 +35,9 @@ def time_psutil(rounds):
 def start_sleepers(count):
     sleepers = []
     for _ in range(count):
-        sleepers.append(subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL))
+        # They end with us, however we end.
+        sleepers.append(subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sleep", "600"],
+                                         stdin=subprocess.DEVNULL))
     time.sleep(0.5)
     return sleepers
 

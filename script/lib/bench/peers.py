@@ -1,0 +1,191 @@
+"""The peers, each started on a socket of its own, and the one nginx in front of them all."""
+
+import json
+import os
+import resource
+
+from bench import BenchError
+from bench.children import find_program, free_port, web_user
+from bench.load import fetch, verify
+
+PEERS = ("bare", "engine", "static", "php")
+# As deploy/nginx ships the upstream of the application.
+THREADS = "16"
+KEPT = "keepalive 128;\n        keepalive_timeout 5s;\n        keepalive_requests 100000;"
+
+
+def body_of(size):
+    """The bytes that bare_fcgi makes by itself."""
+    return '{"filling":"' + "x" * (size - 14) + '"}'
+
+
+class Stack:
+    """A private Ziggie from script/server, run in the foreground as our child."""
+
+    def __init__(self, children, source, build):
+        self.children = children
+        self.source = source
+        self.state = children.path("state")
+        os.mkdir(self.state, 0o711)
+        children.start(
+            "server",
+            [os.path.join(source, "script", "server"), "--state", self.state, "--port", "0",
+             "--build-dir", build],
+            120, self._ready)
+        record = self._record()
+        self.port = record["port"]
+        self.socket = os.path.join(record["runtime"], "app", "fcgi.sock")
+        self.token = self._login()
+
+    def _record(self):
+        try:
+            with open(os.path.join(self.state, "run.json"), encoding="utf-8") as f:
+                return json.load(f)
+        except (OSError, ValueError):
+            return {}
+
+    def _ready(self):
+        return self._record().get("phase") == "ready"
+
+    def _login(self):
+        with open(os.path.join(self.state, "secrets", "admin-password"), encoding="utf-8") as f:
+            body = json.dumps({"username": "admin", "password": f.read().strip()})
+        status, _, answer = fetch(self.port, "/api/auth/login",
+                                  {"Content-Type": "application/json"}, "POST", body)
+        if status != 200:
+            raise BenchError(f"login answers {status}: {answer[:300].decode(errors='replace')}")
+        return json.loads(answer)["access_token"]
+
+    def forget_logs(self):
+        """A run writes gigabytes of log lines; all writers append, so they may be cut off."""
+        folder = os.path.join(self.state, "log")
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            os.truncate(os.path.join(folder, name), 0)
+
+
+class Front:
+    """One nginx, and behind it each peer once for each size of body, and the stack."""
+
+    def __init__(self, children, source, build, stack, sizes):
+        self.children = children
+        self.source = source
+        self.build = build
+        self.stack = stack
+        self.sizes = sizes  # name → bytes
+        self.port = free_port()
+        self.user = web_user()
+        for name, size in sizes.items():
+            self._start_program("bare_fcgi", f"bare-{name}", "--socket", None, "--size", str(size),
+                                "--threads", THREADS)
+            self._start_program("engine_echo", f"engine-{name}", None, THREADS, str(size))
+            self._write(f"{name}.json", body_of(size))
+        self._start_php()
+        self._start_nginx()
+        self._check()
+
+    def _write(self, name, text):
+        path = self.children.path(name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(path, 0o644)
+        return path
+
+    def _fill(self, template, values):
+        with open(os.path.join(self.source, "bench", template), encoding="utf-8") as f:
+            text = f.read()
+        for key, value in values.items():
+            text = text.replace(f"@{key}@", value)
+        return text
+
+    def _start_program(self, program, name, *options):
+        """One of build/bench/; None among its options stands for its socket."""
+        path = self.children.path(f"{name}.sock")
+        command = [os.path.join(self.build, "bench", program)]
+        if not os.access(command[0], os.X_OK):
+            raise BenchError(f"{command[0]} is missing (script/build makes it; bare_fcgi only "
+                             "where libfcgi-dev is installed)")
+        command += [path if option is None else option for option in options]
+        self.children.start(name, command, 10, lambda: os.path.exists(path))
+        os.chmod(path, 0o666)
+
+    def _start_php(self):
+        for name, size in self.sizes.items():
+            self._write(f"constant-{name}.php", self._fill(
+                "php/constant.php.in", {"SIZE": str(size), "BODY": body_of(size)}))
+        self._write("opcache.php", self._fill("php/opcache.php", {}))
+        user = f"user = {self.user.pw_name}" if self.user else ""
+        config = self._write("fpm.conf", self._fill(
+            "php/fpm.conf.in", {"RUN_DIR": self.children.folder, "USER": user}))
+        path = self.children.path("php.sock")
+        # No ini files: what the system's PHP is set up for costs this peer nothing.
+        settings = ("zend_extension=opcache", "opcache.enable=1", "opcache.validate_timestamps=0",
+                    "opcache.file_update_protection=0", "expose_php=0", "variables_order=GPS")
+        command = [find_program("php-fpm8.2", "php-fpm8.4", "php-fpm"), "-n", "-y", config, "-F"]
+        for setting in settings:
+            command += ["-d", setting]
+        self.children.start("php-fpm", command, 20, lambda: os.path.exists(path))
+
+    def _upstreams(self):
+        sockets = {f"{peer}-{name}": self.children.path(f"{peer}-{name}.sock")
+                   for peer in ("bare", "engine") for name in self.sizes}
+        sockets["ziggie"] = self.stack.socket
+        return "\n".join(f"    upstream {name} {{\n        server unix:{path};\n        {KEPT}\n    }}"
+                         for name, path in sockets.items())
+
+    def _locations(self):
+        text = []
+        for name in self.sizes:
+            text += [
+                f"location = /bench/static-{name} {{ alias {self.children.path(name)}.json; }}",
+                f"location = /bench/bare-{name} {{ fastcgi_pass bare-{name}; }}",
+                f"location = /bench/engine-{name} {{ fastcgi_pass engine-{name}; }}",
+                # A child serves one connection: those that nginx keeps would keep the
+                # children from all other connections, for ever.
+                f"location = /bench/php-{name} {{ set $bench_script constant-{name}.php; "
+                f"fastcgi_keep_conn off; fastcgi_pass unix:{self.children.path('php.sock')}; }}",
+            ]
+        text += [
+            "location = /bench/opcache { set $bench_script opcache.php; fastcgi_keep_conn off; "
+            f"fastcgi_pass unix:{self.children.path('php.sock')}; }}",
+            "location / { fastcgi_pass ziggie; }",
+        ]
+        return "\n        ".join(text)
+
+    def _start_nginx(self):
+        run_dir = self.children.folder
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        config = self._write("nginx.conf", self._fill("nginx.conf.in", {
+            "USER": f"user {self.user.pw_name};" if self.user else "",
+            "FILES": str(65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)),
+            "RUN_DIR": run_dir,
+            "PORT": str(self.port),
+            "DEPLOY_DIR": os.path.join(self.source, "deploy", "nginx"),
+            "UPSTREAMS": self._upstreams().strip(),
+            "LOCATIONS": self._locations(),
+        }))
+        for name in ("access.log", "refused.log"):
+            self._write(name, "")
+        self.children.start("nginx", [find_program("nginx"), "-p", run_dir, "-c", config, "-e",
+                                      self.children.path("nginx.log")],
+                            10, lambda: os.path.exists(self.children.path("nginx.pid")))
+
+    def _check(self):
+        """Every peer answers what is expected of it, and PHP is the fast one."""
+        for name, size in self.sizes.items():
+            for peer in PEERS:
+                body = verify(self.port, f"/bench/{peer}-{name}", {}, size)
+                if peer != "engine" and body.decode() != body_of(size):
+                    raise BenchError(f"{peer} answers other bytes than expected")
+        state = json.loads(verify(self.port, "/bench/opcache", {}))
+        missing = {f"constant-{name}.php" for name in self.sizes} - set(state["scripts"])
+        if not state["enabled"] or missing:
+            raise BenchError(f"php-fpm runs without opcache: {state}")
+
+    def refused(self):
+        """How many answers of nginx since the last call were neither 2xx nor a hang-up."""
+        path = self.children.path("refused.log")
+        with open(path, "rb") as f:
+            count = sum(1 for _ in f)
+        os.truncate(path, 0)
+        os.truncate(self.children.path("access.log"), 0)
+        return count
