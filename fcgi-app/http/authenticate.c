@@ -106,6 +106,5 @@ enum err http_authenticate(struct http_request *r, struct errmsg *why)
 	case ACCESS_LOCAL:
 		return need_local(r, why);
 	}
-	AN_INVARIANT(!"a route without an access level");
-	return ERR_INTERNAL;
+	A_BUG("a route without an access level");
 }

@@ -286,6 +286,5 @@ size_t router_index(const struct router *router, const struct route *route)
 	for (size_t i = 0; i < router->count; i++)
 		if (router->rows[i] == route)
 			return i;
-	AN_INVARIANT(!"a route of this router");
-	return 0;
+	A_BUG("not a route of this router");
 }

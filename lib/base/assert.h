@@ -18,6 +18,13 @@
 		}                                                                                  \
 	} while (0)
 
+/* A place that no correct program reaches. */
+#define A_BUG(text)                                                                                \
+	do {                                                                                       \
+		fprintf(stderr, "%s:%d: %s: bug: %s\n", __FILE__, __LINE__, __func__, text);       \
+		abort();                                                                           \
+	} while (0)
+
 /* Magic numbers on objects that cross threads or a void pointer. */
 #define CHECK_MAGIC(object, value) AN_INVARIANT((object) != NULL && (object)->magic == (value))
 
