@@ -191,6 +191,7 @@ class MariaDB(Part):
 
 class Memcached(Part):
     name = "memcached"
+    patience = 3
 
     def __init__(self, stack):
         super().__init__(stack)
