@@ -236,7 +236,13 @@ void test_mariadb_start(void)
 
 void test_mariadb_freeze(void)
 {
+	int status;
 	kill(mariadb.pid, SIGSTOP);
+	/* Until then some of its threads still answer. */
+	while (waitpid(mariadb.pid, &status, WUNTRACED) < 0)
+		if (errno != EINTR)
+			die("waitpid");
+	AN_INVARIANT(WIFSTOPPED(status));
 }
 
 void test_mariadb_thaw(void)

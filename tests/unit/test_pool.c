@@ -494,8 +494,9 @@ static void test_a_row_lock_ends_at_the_deadline_and_leaves_nothing(void **state
 	assert_nothing_runs_within(RECOVERY_MS);
 	assert_whole(pool);
 	struct db_pool_stats s = stats(pool);
-	assert_int_equal(s.killed, 3);
-	assert_int_equal(s.discarded, 3);
+	/* One that waited may have got a new connection in its last moment. */
+	assert_in_range(s.killed, 3, STUCK);
+	assert_true(s.discarded >= s.killed);
 	db_close(foreign);
 	assert_int_equal(test_mariadb_number("SELECT n FROM ziggie.counters WHERE id = 1"), 0);
 	db_pool_free(pool);
