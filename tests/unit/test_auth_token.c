@@ -68,7 +68,7 @@ static void test_cache_returns_what_was_put_last(void **state)
 {
 	(void)state;
 	struct token_cache *cache = token_cache_new(64, 100);
-	struct token_key key = {{42, 43}}, other = {{42, 44}};
+	struct token_key key = {{42, 43}}, other = {{42, 44}}, third = {{41, 43}};
 	char in[100] = "first", out[100];
 	assert_false(token_cache_get(cache, &key, out));
 	token_cache_put(cache, &key, in);
@@ -78,6 +78,7 @@ static void test_cache_returns_what_was_put_last(void **state)
 	assert_true(token_cache_get(cache, &key, out));
 	assert_memory_equal(out, in, sizeof(in));
 	assert_false(token_cache_get(cache, &other, out));
+	assert_false(token_cache_get(cache, &third, out));
 	assert_int_equal(token_cache_count(cache), 1);
 	token_cache_remove(cache, &other);
 	assert_true(token_cache_get(cache, &key, out));
