@@ -247,11 +247,16 @@ class TestApplicationAway:
         try:
             # New workers of nginx have no kept connections.
             lonely.kill("nginx", signal.SIGHUP)
-            wait_for(lambda: lonely.api().get("/health").status_code != 200, 10, "an error")
-            answer = lonely.api().get("/health")
+            answers = []
+
+            def failed():
+                answers.append(lonely.api().get("/health"))
+                return answers[-1].status_code != 200
+
+            wait_for(failed, 10, "an error")
         finally:
             os.rename(path + ".away", path)
-        assert_problem(answer, 502, "/health")
+        assert_problem(answers[-1], 502, "/health")
         lonely.wait_ready()
 
     def test_silence_is_504_at_ten_seconds(self, lonely):
