@@ -55,6 +55,11 @@ enum cache_found cache_lookup(struct cache *c, const struct cache_key *key,
 	return l1_lookup(c->l1, key, deadline, value);
 }
 
+void cache_wait(struct cache *c, const struct cache_key *key, const struct deadline *deadline)
+{
+	l1_wait(c->l1, key, deadline);
+}
+
 void cache_store(struct cache *c, const struct cache_key *key, struct cache_value *value,
 		 int64_t ttl_ms)
 {

@@ -82,6 +82,8 @@ enum cache_found { CACHE_HIT, CACHE_REFRESHING, CACHE_ELECTED, CACHE_GAVE_UP };
  */
 enum cache_found cache_lookup(struct cache *c, const struct cache_key *key,
 			      const struct deadline *deadline, struct cache_value **value);
+/* After CACHE_REFRESHING, when the old value is no good: until that ends, or the deadline. */
+void cache_wait(struct cache *c, const struct cache_key *key, const struct deadline *deadline);
 /*
  * Ends an election, or just stores.  value NULL says that there is none.  It is
  * fresh for ttl_ms.  L1 takes a reference of its own.

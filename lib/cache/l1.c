@@ -227,6 +227,16 @@ enum cache_found l1_lookup(struct l1 *l1, const struct cache_key *key,
 	return found;
 }
 
+void l1_wait(struct l1 *l1, const struct cache_key *key, const struct deadline *deadline)
+{
+	struct stripe *s = stripe_of(l1, key);
+	pthread_mutex_lock(&s->lock);
+	const struct entry *e = entry_find(s, key);
+	while (e != NULL && e->elected && wait_until(&s->stored, &s->lock, deadline))
+		e = entry_find(s, key);
+	pthread_mutex_unlock(&s->lock);
+}
+
 void l1_store(struct l1 *l1, const struct cache_key *key, struct cache_value *value, int64_t ttl_ms)
 {
 	struct stripe *s = stripe_of(l1, key);

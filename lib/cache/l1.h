@@ -15,6 +15,7 @@ void l1_free(struct l1 *l1);
 
 enum cache_found l1_lookup(struct l1 *l1, const struct cache_key *key,
 			   const struct deadline *deadline, struct cache_value **value);
+void l1_wait(struct l1 *l1, const struct cache_key *key, const struct deadline *deadline);
 void l1_store(struct l1 *l1, const struct cache_key *key, struct cache_value *value,
 	      int64_t ttl_ms);
 void l1_abandon(struct l1 *l1, const struct cache_key *key);

@@ -12,6 +12,9 @@
 /* A stamp that is younger need not be renewed, so that readers don't fight over its line. */
 #define STAMP_AGAIN_NS (500 * NS_PER_MS)
 
+/* How long to wait for another thread's new sample before showing one that is too old. */
+enum { STALE_PATIENCE_MS = 100 };
+
 enum source { SOURCE_CACHED, SOURCE_COLLECTED, SOURCE_STALE, SOURCE_COUNT };
 
 struct host_service {
@@ -191,11 +194,25 @@ static enum err refresh_own(struct host_service *s, enum host_kind kind,
 	return ERR_OK;
 }
 
+static enum cache_found lookup_own(struct host_service *s, enum host_kind kind,
+				   const struct deadline *deadline, struct cache_value **value)
+{
+	const struct cache_key *key = &s->keys[kind];
+	enum cache_found found = cache_lookup(s->cache, key, deadline, value);
+	if (found != CACHE_REFRESHING || deadline == NULL || is_young(s, *value, kind))
+		return found;
+	/* After a pause in the requests it may be very old, and the new one is near. */
+	struct deadline patience = deadline_min_ms(deadline, STALE_PATIENCE_MS);
+	cache_wait(s->cache, key, &patience);
+	cache_value_unref(*value);
+	return cache_lookup(s->cache, key, deadline, value);
+}
+
 static enum err read_own(struct host_service *s, enum host_kind kind,
 			 const struct deadline *deadline, struct cache_value **value,
 			 bool *collected, struct errmsg *why)
 {
-	switch (cache_lookup(s->cache, &s->keys[kind], deadline, value)) {
+	switch (lookup_own(s, kind, deadline, value)) {
 	case CACHE_HIT:
 	case CACHE_REFRESHING:
 		break;

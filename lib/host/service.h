@@ -2,8 +2,8 @@
  * A worker's way to what a host is doing: L1, then memcached, where ziggie-jobs
  * publishes its samples.  When that gives nothing, or something older than three
  * intervals, the worker takes a sample of its own host itself, one thread at a
- * time; meanwhile the others get the last value, marked stale.  Another host's
- * samples come from memcached alone.
+ * time; the others wait for it a moment (100 ms), then get the last value, marked
+ * stale.  Another host's samples come from memcached alone.
  *
  *	struct host_answer answer;
  *	enum err err = host_service_read(service, host, HOST_STATS, &deadline, &answer, why);

@@ -254,6 +254,21 @@ static void test_the_others_get_the_last_value_marked_stale(void **state)
 	assert_null(strstr(text, "\"n\":1"));
 }
 
+/* After a pause the old value is there, but the new one is near. */
+static void test_nobody_gets_an_old_value_when_a_new_one_is_near(void **state)
+{
+	struct fixture *f = *state;
+	publish(f, "here", HOST_PORTS, "{\"n\":1}", 0);
+	struct reader r = {.f = f};
+	read_at_once(&r);
+	clock_test_shift(20 * INTERVAL_MS * NS_PER_MS);
+	publish(f, "here", HOST_PORTS, "{\"n\":2}", 0);
+	read_at_once(&r);
+	assert_int_equal(r.failed, 0);
+	assert_int_equal(r.old, 0);
+	assert_int_equal(stats_of(f).collected, 0);
+}
+
 static void test_the_mark_goes_into_any_object(void **state)
 {
 	(void)state;
@@ -400,6 +415,7 @@ int main(void)
 	    WITH_SERVICE(test_one_thread_collects_for_all),
 	    WITH_SERVICE(test_one_thread_asks_memcached_for_all),
 	    WITH_SERVICE(test_the_others_get_the_last_value_marked_stale),
+	    WITH_SERVICE(test_nobody_gets_an_old_value_when_a_new_one_is_near),
 	    WITH_SERVICE(test_another_host_comes_from_memcached_alone),
 	    WITH_SERVICE(test_an_unusable_value_is_passed_over),
 	    WITH_SERVICE(test_costly_kinds_note_interest),
