@@ -254,6 +254,37 @@ static void test_the_others_get_the_last_value_marked_stale(void **state)
 	assert_null(strstr(text, "\"n\":1"));
 }
 
+static void *read_kinds(void *arg)
+{
+	struct reader *r = arg;
+	char text[256];
+	bool stale = false;
+	pthread_barrier_wait(&r->start);
+	for (int kind = 0; kind < HOST_KIND_COUNT; kind++)
+		if (read_json(r->f, NULL, (enum host_kind)kind, text, sizeof(text), &stale) !=
+		    ERR_OK)
+			r->failed++;
+	return NULL;
+}
+
+/* Who has nothing to show waits for the collector, whatever it is collecting. */
+static void test_kinds_take_turns_with_the_collector(void **state)
+{
+	struct fixture *f = *state;
+	test_memcached_kill(&f->memcached);
+	struct reader r = {.f = f};
+	pthread_t ports, kinds;
+	pthread_barrier_init(&r.start, NULL, 2);
+	assert_int_equal(pthread_create(&ports, NULL, read_one, &r), 0);
+	assert_int_equal(pthread_create(&kinds, NULL, read_kinds, &r), 0);
+	pthread_join(ports, NULL);
+	pthread_join(kinds, NULL);
+	pthread_barrier_destroy(&r.start);
+	assert_int_equal(r.failed, 0);
+	/* All but HOST_STATS, which was there from the start. */
+	assert_int_equal(stats_of(f).collected, HOST_KIND_COUNT - 1);
+}
+
 /* After a pause the old value is there, but the new one is near. */
 static void test_nobody_gets_an_old_value_when_a_new_one_is_near(void **state)
 {
@@ -415,6 +446,7 @@ int main(void)
 	    WITH_SERVICE(test_one_thread_collects_for_all),
 	    WITH_SERVICE(test_one_thread_asks_memcached_for_all),
 	    WITH_SERVICE(test_the_others_get_the_last_value_marked_stale),
+	    WITH_SERVICE(test_kinds_take_turns_with_the_collector),
 	    WITH_SERVICE(test_nobody_gets_an_old_value_when_a_new_one_is_near),
 	    WITH_SERVICE(test_another_host_comes_from_memcached_alone),
 	    WITH_SERVICE(test_an_unusable_value_is_passed_over),
