@@ -107,7 +107,7 @@ static void exit_at_a_second_signal(const sigset_t *taken)
 static enum err claim_row(struct scoreboard *board, struct errmsg *why)
 {
 	const struct scoreboard_claim claim = {
-	    .program = PROGRAM_JOBS, .generation = told("ZIGGIE_GENERATION"), .threads = 1};
+	    .program = PROGRAM_JOBS, .generation = told("ZIGGIE_GENERATION"), .others = 1};
 	return scoreboard_claim(board, &claim, why);
 }
 

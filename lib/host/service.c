@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/wait.h"
 #include "conf/conf.h"
 #include "shm/scoreboard.h"
@@ -91,14 +92,18 @@ enum err host_service_new(const struct host_service_options *options, struct hos
 		host_sample_key(s->host_id, (enum host_kind)kind, &s->keys[kind]);
 	enum err err =
 	    host_collector_new(options->proc_root, options->sys_root, &s->collector, why);
-	struct cache_value *first = NULL;
-	if (err == ERR_OK)
-		err = collect(s, HOST_STATS, &first, why);
-	cache_value_unref(first);
 	if (err != ERR_OK) {
 		host_service_free(s);
 		return err;
 	}
+	/* Worth a warning, but no reason not to serve. */
+	struct cache_value *first = NULL;
+	struct errmsg reason = ERRMSG_INIT;
+	if (collect(s, HOST_STATS, &first, &reason) != ERR_OK)
+		LOG_EVENT(LOG_WARNING, "sample_failing",
+			  LOG_STR("kind", host_kind_names[HOST_STATS]),
+			  LOG_STR("detail", reason.text));
+	cache_value_unref(first);
 	*out = s;
 	return ERR_OK;
 }

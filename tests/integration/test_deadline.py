@@ -1,0 +1,79 @@
+"""A lock held by somebody else makes requests wait: each ends at the limit, and nothing stays."""
+
+import concurrent.futures
+import time
+
+import pytest
+import requests
+
+from harness import wait_for
+
+LIMIT_MS = 1500
+
+
+def statements_of_ours(database):
+    with database.cursor() as cursor:
+        cursor.execute("SELECT id, info FROM information_schema.processlist "
+                       "WHERE user = 'ziggie' AND command NOT IN ('Sleep', 'Daemon')")
+        return cursor.fetchall()
+
+
+def gauge(api, name):
+    for line in api.get("/metrics").text.splitlines():
+        if line.startswith(name + " "):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(f"{name} is missing")
+
+
+@pytest.fixture
+def locked(fresh_stack):
+    """A stack with a short limit whose users table is locked by a foreign session."""
+    stack = fresh_stack(settings={"request_timeout": f"{LIMIT_MS}ms"})
+    token = stack.token("admin")
+    api = stack.api()
+    assert api.get("/api/auth/me", token=token).status_code == 200
+    with stack.database() as holder:
+        holder.begin()
+        with holder.cursor() as cursor:
+            cursor.execute("SELECT * FROM users FOR UPDATE")
+        yield stack, api, token, holder
+
+
+def change_name(stack, token, number):
+    began = time.monotonic()
+    answer = stack.api().put("/api/auth/me", token=token, json={"full_name": f"Number {number}"})
+    return answer, time.monotonic() - began
+
+
+def test_waiting_requests_end_at_the_limit_and_leave_nothing(locked):
+    stack, api, token, holder = locked
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda n: change_name(stack, token, n), range(20)))
+    for answer, seconds in answers:
+        assert answer.status_code == 504, answer.text
+        body = answer.json()
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert body["status"] == 504 and "phase db" in body["detail"]
+        assert body["request_id"] == answer.headers["X-Request-Id"]
+        assert LIMIT_MS / 1000 - 0.1 <= seconds < LIMIT_MS / 1000 + 1
+    time.sleep(1)
+    with stack.database() as other:
+        assert statements_of_ours(other) == ()
+    wait_for(lambda: gauge(api, 'ziggie_pool_connections{state="in_use"}') == 0, 2,
+             "a pool without borrowers")
+    assert gauge(api, "ziggie_threads_busy") <= 1
+    # The host answers meanwhile, and writes go on as soon as the lock is gone.
+    assert api.get("/api/system/stats", token=token).status_code == 200
+    holder.rollback()
+    answer, _ = change_name(stack, token, 1)
+    assert answer.status_code == 200 and answer.json()["full_name"] == "Number 1"
+
+
+def test_a_client_that_hangs_up_is_noticed(locked):
+    stack, api, token, _ = locked
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        api.put("/api/auth/me", token=token, json={"full_name": "Gone"}, timeout=0.4)
+    with stack.database() as other:
+        wait_for(lambda: statements_of_ours(other) == (), 0.9, "the end of the statement")
+    line = wait_for(lambda: stack.log_lines(event="request", status=499), 3, "a line with 499")[0]
+    assert line["route"] == "/api/auth/me"
