@@ -6,6 +6,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "fcgi_peer.h"
 #include "toy_app.h"
 #include "worker/codel.h"
+#include "worker/connection.h"
 
 enum { THREADS = 8, TOTAL_CAP = 6, HEAVY_CAP = 2 };
 
@@ -257,6 +259,70 @@ static void test_nobody_is_forgotten_under_load(void **state)
 	toy_stop(&t);
 }
 
+/*
+ * The caps alone, without sockets in between: one place, and threads that take it and
+ * give it back as fast as they can.
+ */
+enum { RIVALS = 3, ROUNDS = 1000000 };
+
+struct rival {
+	pthread_t id;
+	struct admission *admission;
+	struct connection *own;
+	_Atomic bool *served; /* by index */
+	bool was_forgotten;
+};
+
+static void serve_all(const struct rival *r, struct connection *conn)
+{
+	while (conn != NULL) {
+		struct connection *done = conn;
+		conn = admission_leave(r->admission, WEIGHT_NORMAL);
+		atomic_store(&r->served[done->index], true);
+	}
+}
+
+static void *rival_main(void *argument)
+{
+	struct rival *r = argument;
+	_Atomic bool *served = &r->served[r->own->index];
+	for (int i = 0; i < ROUNDS && !r->was_forgotten; i++) {
+		atomic_store(served, false);
+		serve_all(r, admission_enter(r->admission, r->own, i));
+		int64_t until = clock_mono_ns() + PEER_WAIT_MS / 4 * NS_PER_MS;
+		while (!atomic_load(served) && !r->was_forgotten) {
+			sched_yield();
+			r->was_forgotten = clock_mono_ns() > until;
+		}
+	}
+	return NULL;
+}
+
+static void test_a_place_given_back_is_never_overlooked(void **state)
+{
+	(void)state;
+	static struct connection connections[RIVALS];
+	static _Atomic bool served[RIVALS];
+	struct engine_stats stats = {0};
+	struct admission admission;
+	struct rival rivals[RIVALS];
+	admission_init(&admission, ENGINE_THREADS_MIN, &stats);
+	for (uint32_t i = 0; i < RIVALS; i++) {
+		connections[i].index = i;
+		connections[i].input.weight = WEIGHT_NORMAL;
+		rivals[i] = (struct rival){
+		    .admission = &admission, .own = &connections[i], .served = served};
+	}
+	for (int i = 0; i < RIVALS; i++)
+		assert_int_equal(pthread_create(&rivals[i].id, NULL, rival_main, &rivals[i]), 0);
+	for (int i = 0; i < RIVALS; i++)
+		pthread_join(rivals[i].id, NULL);
+	for (int i = 0; i < RIVALS; i++)
+		assert_false(rivals[i].was_forgotten);
+	assert_int_equal(stats.parked_normal, 0);
+	admission_release(&admission);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +335,7 @@ int main(void)
 	    cmocka_unit_test(test_old_requests_are_shed_once_the_queue_stands),
 	    cmocka_unit_test(test_codel_looks_at_the_luckiest_of_an_interval),
 	    cmocka_unit_test(test_nobody_is_forgotten_under_load),
+	    cmocka_unit_test(test_a_place_given_back_is_never_overlooked),
 	};
 	return cmocka_run_group_tests_name("engine_admission", tests, NULL, NULL);
 }
