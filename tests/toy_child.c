@@ -88,7 +88,7 @@ static void list_descriptors(struct strbuf *out)
 		char target[PATH_MAX];
 		ssize_t len = readlinkat(dirfd(directory), entry->d_name, target, sizeof(target));
 		if (len > 0)
-			strbuf_addf(out, "%s=%.*s ", entry->d_name, (int)len, target);
+			strbuf_addf(out, "%s=%.*s\n", entry->d_name, (int)len, target);
 	}
 	strbuf_addf(out, "own=%d\n", dirfd(directory));
 	closedir(directory);

@@ -199,10 +199,6 @@ static void check_next(struct supervisor *s)
 		promote(s);
 	else if (clock_mono_ns() >= s->replace_until_ns)
 		generation_abandon(s, "it did not become ready in time");
-	if (!s->replacing && s->reload_wanted) {
-		s->reload_wanted = false;
-		generation_reload(s);
-	}
 }
 
 void generation_check(struct supervisor *s)
@@ -216,5 +212,9 @@ void generation_check(struct supervisor *s)
 		LOG_EVENT(LOG_INFO, "generation_serves", LOG_INT("generation", s->current.number),
 			  LOG_INT("workers", s->current.workers));
 		say_ready(s);
+	}
+	if (s->reload_wanted && !s->replacing) {
+		s->reload_wanted = false;
+		generation_reload(s);
 	}
 }

@@ -124,7 +124,9 @@ static enum err write_number(const struct pidfile *file, struct errmsg *why)
 {
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(file->fd, 0) < 0 || pwrite(file->fd, text, (size_t)len, 0) != len)
+	/* Whoever may not stop us may still know which process we are. */
+	if (fchmod(file->fd, 0644) < 0 || ftruncate(file->fd, 0) < 0 ||
+	    pwrite(file->fd, text, (size_t)len, 0) != len)
 		return err_errno(why, "can't write the PID file %s", file->path);
 	return ERR_OK;
 }
