@@ -182,14 +182,24 @@ static enum err answer(struct http_request *r, struct http_response *response,
 	return r->route->handler(r, response, why);
 }
 
+/* Where a request that ran out of time spent it. */
+static enum http_phase longest_phase(const struct http_request *r)
+{
+	enum http_phase longest = PHASE_QUEUE;
+	for (int phase = 0; phase < PHASE_COUNT; phase++)
+		if (r->spans[phase] > r->spans[longest])
+			longest = (enum http_phase)phase;
+	return longest;
+}
+
 static void answer_error(struct http_request *r, struct http_response *response, enum err err,
-			 const struct errmsg *why, enum http_phase phase)
+			 const struct errmsg *why)
 {
 	char detail[sizeof(why->text) + 64];
 	snprintf(detail, sizeof(detail), "%s", why->text);
 	if (err == ERR_TIMEOUT)
 		snprintf(detail, sizeof(detail), "%s%s(in phase %s)", why->text,
-			 why->text[0] != '\0' ? " " : "", http_phase_names[phase]);
+			 why->text[0] != '\0' ? " " : "", http_phase_names[longest_phase(r)]);
 	if (err_http_status(err) >= 500 && err != ERR_OVERLOADED)
 		LOG_EVENT(err_http_status(err) == 500 ? LOG_ERROR : LOG_WARNING, "request_failed",
 			  LOG_STR("request_id", r->id), LOG_STR("error", err_name(err)),
@@ -278,12 +288,11 @@ void http_serve(struct app *app, struct http_thread *thread, const struct http_i
 					 .body = thread->out.body};
 	struct errmsg why = ERRMSG_INIT;
 	enum err err = answer(&r, &response, in, &why);
-	enum http_phase last = in->refused != ERR_OK ? PHASE_QUEUE : r.phase;
+	http_phase_enter(&r, PHASE_HANDLER);
 	if (err == ERR_OK && (response.body.failed || response.headers.failed))
 		err = err_set(&why, ERR_NOMEM, "the answer does not fit into memory");
 	if (err != ERR_OK)
-		answer_error(&r, &response, err, &why, last);
-	http_phase_enter(&r, PHASE_HANDLER);
+		answer_error(&r, &response, err, &why);
 
 	response_head(&r, &response, &thread->out.head);
 	thread->headers = response.headers;

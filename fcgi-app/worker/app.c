@@ -24,8 +24,8 @@ static enum err init_scoreboard(struct worker_app *w, const struct worker_place 
 	    .program = PROGRAM_WORKER,
 	    .index = place->index,
 	    .generation = place->generation,
-	    /* One slot more than there are threads: for what the upkeep thread counts. */
-	    .threads = (unsigned)conf_number(w->app.conf, threads) + 1,
+	    .threads = (unsigned)conf_number(w->app.conf, threads),
+	    .others = 1, /* the upkeep thread */
 	};
 	return scoreboard_claim(w->app.scoreboard, &claim, why);
 }

@@ -156,6 +156,8 @@ static void run_round(struct upkeep *u)
 	unsigned slot = (unsigned)conf_number(u->w->app.conf, threads);
 	publish_engine(u, slot);
 	publish_pool(u, slot);
+	/* So that health knows how memcached is, even when no request asks it anything. */
+	cache_check(u->w->app.cache, NULL);
 	publish_cache(u, slot);
 	scoreboard_set_rss(u->w->app.scoreboard, host_own_rss());
 	int64_t now = clock_mono_ns();
