@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "host/host.h"
+#include "host/collector.h"
 #include "host_tree.h"
 
 /* The tree that stands in tests/fixtures/host: a host that doesn't change. */
@@ -146,7 +146,7 @@ static void test_network_of_a_host(void **state)
 	assert_says(&json, "\"name\":\"wg0\"");
 	assert_says(&json, "\"is_up\":false,\"speed\":0,\"mtu\":1420");
 	assert_says(&json, "\"total\":{\"bytes_sent\":3005000,\"bytes_recv\":1005000,");
-	assert_says(&json, "\"connections\":{\"ESTABLISHED\":1,");
+	assert_says(&json, "\"connections\":{\"ESTABLISHED\":1,\"SYN_SENT\":0,\"SYN_RECV\":1,");
 	assert_says(&json, "\"TIME_WAIT\":1,");
 	assert_says(&json, "\"LISTEN\":4,\"CLOSING\":0,\"NONE\":2}");
 	host_collector_free(c);
@@ -238,14 +238,14 @@ static void test_processor_use_between_readings(void **state)
 	host_tree_basics(&tree);
 	host_tree_put(&tree, "proc/stat",
 		      "cpu  100 0 100 800 0 0 0 0\ncpu0 50 0 50 400\n"
-		      "cpu1 50 0 50 400\ncpu2 0 0 0 0\n");
+		      "cpu1 50 0 50 400\ncpu2 0 0 0 400\n");
 	struct host_collector *c = host_tree_collector(&tree);
 	take(c, HOST_STATS, &sample, &json);
 	clock_test_shift(NS_PER_S);
 	/* Processor 1 went off line; idle time of processor 2 fell, which counts as nothing. */
 	host_tree_put(&tree, "proc/stat",
 		      "cpu  125 0 125 850 100 0 0 0\ncpu0 125 0 50 425\n"
-		      "cpu2 100 0 0 0\ncpu3 5 0 0 5\n");
+		      "cpu2 100 0 0 300\ncpu3 5 0 0 5\n");
 	take(c, HOST_STATS, &sample, &json);
 	assert_says(&json, "\"usage_percent\":25.0,\"count\":3");
 	assert_says(&json, "\"per_cpu\":[75.0,100.0,0.0]");
@@ -325,9 +325,46 @@ static void test_absurd_numbers_do_not_escape(void **state)
 	take(c, HOST_STATS, &sample, &json);
 	assert_says(&json, "\"total\":102400,\"available\":51200,\"used\":51200,\"percent\":50.0");
 	assert_says(&json, "\"count\":0");
+	host_tree_put(&tree, "proc/meminfo", "MemTotal: 100 kB\nMemFree: 50 kB\nCached: 70 kB\n");
+	take(c, HOST_STATS, &sample, &json);
+	assert_says(&json, "\"used\":51200,");
 	strbuf_clear(&sample);
 	assert_int_equal(host_sample(c, HOST_INFO, &sample, NULL), ERR_PROTOCOL);
 	host_collector_free(c);
+	host_tree_remove(&tree);
+}
+
+static void assert_service(const struct services *s, uint16_t port, bool udp, const char *expected)
+{
+	struct span name;
+	assert_true(services_name(s, port, udp, &name));
+	assert_int_equal(name.len, strlen(expected));
+	assert_memory_equal(name.text, expected, name.len);
+}
+
+static void test_ports_have_names(void **state)
+{
+	(void)state;
+	struct host_tree tree;
+	struct services *s;
+	struct span name;
+	char path[128];
+	host_tree_make(&tree);
+	host_tree_put(&tree, "services",
+		      "syslog 514/udp\nshell 514/tcp cmd\nssh 22/tcp\n"
+		      "second 22/tcp\nlast 65535/udp\n");
+	snprintf(path, sizeof(path), "%s/services", tree.root);
+	assert_int_equal(services_load(path, &s), ERR_OK);
+	assert_service(s, 514, true, "syslog");
+	assert_service(s, 514, false, "shell");
+	assert_service(s, 22, false, "ssh");
+	assert_service(s, 65535, true, "last");
+	assert_false(services_name(s, 22, true, &name));
+	assert_false(services_name(s, 1, false, &name));
+	services_free(s);
+	assert_int_equal(services_load("/no/such/file", &s), ERR_OK);
+	assert_false(services_name(s, 22, false, &name));
+	services_free(s);
 	host_tree_remove(&tree);
 }
 
@@ -353,6 +390,7 @@ int main(void)
 	    cmocka_unit_test(test_network_rates),
 	    cmocka_unit_test(test_disk_rates),
 	    cmocka_unit_test(test_absurd_numbers_do_not_escape),
+	    cmocka_unit_test(test_ports_have_names),
 	    cmocka_unit_test(test_this_process_uses_memory),
 	};
 	return cmocka_run_group_tests_name("host_collector", tests, NULL, NULL);

@@ -192,8 +192,11 @@ static void test_unknown_users_are_numbers(void **state)
 	host_tree_put(&f->tree, "proc/10/status", "Name:\ta\nUid:\t4123456789\t0\t0\t0\n");
 	put_process(f, 20, "b", 0);
 	host_tree_put(&f->tree, "proc/20/status", "Uid:\t0\t5\t5\t5\n");
+	put_process(f, 30, "c", 0); /* the same place in the cache as the first */
+	host_tree_put(&f->tree, "proc/30/status", "Uid:\t4123457045\t0\t0\t0\n");
 	take(f, HOST_PROCESSES);
 	assert_says(f, "\"username\":\"4123456789\"");
+	assert_says(f, "\"username\":\"4123457045\"");
 	assert_says(f, "\"username\":\"root\"");
 }
 
