@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 from bench import BenchError, machine, measure, report
 from bench.children import Children
 from bench.peers import Front, Stack

@@ -24,6 +24,15 @@ def find_program(*names):
     raise BenchError(f"{names[0]} is not installed (script/bootstrap --with-bench installs it)")
 
 
+def built_program(build, name):
+    """The path of a program of build/bench/."""
+    path = os.path.join(build, "bench", name)
+    if not os.access(path, os.X_OK):
+        raise BenchError(f"{path} is missing (script/build makes it; bare_fcgi only where "
+                         "libfcgi-dev is installed)")
+    return path
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -54,8 +63,8 @@ class Children:
 
     def __exit__(self, *_):
         # A second Ctrl-C would leave behind what the first one is about to end.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        before = [(number, signal.signal(number, signal.SIG_IGN))
+                  for number in (signal.SIGINT, signal.SIGTERM)]
         for name, child in reversed(self._running):
             child.terminate()
             try:
@@ -65,6 +74,8 @@ class Children:
                 child.kill()
                 child.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+        for number, handler in before:
+            signal.signal(number, handler)
 
     def path(self, name):
         return os.path.join(self.folder, name)

@@ -69,7 +69,7 @@ def _paths(size_name, ziggie_path):
     return paths
 
 
-def _ratio(runs, what, peer, aim):
+def ratio(what, runs, peer, aim):
     ratio = ratio_of([seen.rate for seen in runs[NAMES["ziggie"]]],
                      [seen.rate for seen in runs[NAMES[peer]]])
     errors = sum(seen.errors for seen in runs[NAMES["ziggie"]])
@@ -90,8 +90,8 @@ def health(bench):
     print(f"\n{title}")
     runs = bench.rounds(_paths("health", HEALTH), CLIENTS)
     return [load_table(title, runs)], [
-        _ratio(runs, HEALTH, "bare", 0.8),
-        _ratio(runs, HEALTH, "php", 1.2),
+        ratio(HEALTH, runs, "bare", 0.8),
+        ratio(HEALTH, runs, "php", 1.2),
         _p99(runs[NAMES["ziggie"]], HEALTH, 10),
     ]
 
@@ -101,7 +101,7 @@ def processes(bench):
     title = f"GET {PROCESSES}, {CLIENTS} clients, bodies of {size} bytes"
     print(f"\n{title}")
     runs = bench.rounds(_paths("processes", PROCESSES), CLIENTS)
-    return [load_table(title, runs)], [_ratio(runs, PROCESSES, "bare", 0.6)]
+    return [load_table(title, runs)], [ratio(PROCESSES, runs, "bare", 0.6)]
 
 
 def routes(bench):

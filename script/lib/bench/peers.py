@@ -5,7 +5,7 @@ import os
 import resource
 
 from bench import BenchError
-from bench.children import find_program, free_port, web_user
+from bench.children import built_program, find_program, free_port, web_user
 from bench.load import fetch, verify
 
 PEERS = ("bare", "engine", "static", "php")
@@ -100,10 +100,7 @@ class Front:
     def _start_program(self, program, name, *options):
         """One of build/bench/; None among its options stands for its socket."""
         path = self.children.path(f"{name}.sock")
-        command = [os.path.join(self.build, "bench", program)]
-        if not os.access(command[0], os.X_OK):
-            raise BenchError(f"{command[0]} is missing (script/build makes it; bare_fcgi only "
-                             "where libfcgi-dev is installed)")
+        command = [built_program(self.build, program)]
         command += [path if option is None else option for option in options]
         self.children.start(name, command, 10, lambda: os.path.exists(path))
         os.chmod(path, 0o666)

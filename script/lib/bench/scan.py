@@ -5,6 +5,7 @@ import os
 import subprocess
 
 from bench import BenchError
+from bench.children import built_program
 
 PROCESSES = 600
 LIMIT = 300  # seconds
@@ -13,7 +14,7 @@ LIMIT = 300  # seconds
 def run(source, build, rounds):
     """Milliseconds of each of the three, and how many processes there were."""
     command = ["/usr/bin/python3", "-B", os.path.join(source, "bench", "scan_psutil.py"),
-               os.path.join(build, "bench", "scan"), "--sleepers", str(PROCESSES),
+               built_program(build, "scan"), "--sleepers", str(PROCESSES),
                "--rounds", str(3 * rounds)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
