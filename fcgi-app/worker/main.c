@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 {
 	struct command_line line = {0};
 	struct errmsg why = ERRMSG_INIT;
-	struct conf conf;
+	struct conf conf = {0};
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return fputs(help, stdout) < 0 ? EX_IOERR : EX_OK;
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
@@ -253,9 +253,11 @@ int main(int argc, char **argv)
 			   ? EX_IOERR
 			   : EX_OK;
 	enum err err = read_command_line(&line, &conf, argc, argv, &why);
+	int exit_code;
 	if (err != ERR_OK)
-		return complain(why.text, err == ERR_MALFORMED ? EX_USAGE : EX_CONFIG);
-	int exit_code = line.print_config ? print_config(&conf) : run(&conf);
+		exit_code = complain(why.text, err == ERR_MALFORMED ? EX_USAGE : EX_CONFIG);
+	else
+		exit_code = line.print_config ? print_config(&conf) : run(&conf);
 	conf_release(&conf);
 	return exit_code;
 }
