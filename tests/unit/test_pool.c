@@ -475,6 +475,7 @@ static void test_a_row_lock_ends_at_the_deadline_and_leaves_nothing(void **state
 {
 	(void)state;
 	enum { LIMIT_MS = 600, STUCK = 6 };
+	config.server.statement_ms = 0; /* nothing but our cancelling ends them */
 	struct db_pool *pool = make_pool();
 	struct db_conn *foreign = lock_the_row();
 	/* Three hold the connections and wait for the row, three wait for a connection. */
@@ -490,7 +491,7 @@ static void test_a_row_lock_ends_at_the_deadline_and_leaves_nothing(void **state
 		assert_int_equal(stuck[i].err, ERR_TIMEOUT);
 		assert_in_range(stuck[i].took_ms, LIMIT_MS - 50, LIMIT_MS + SLACK_MS);
 	}
-	/* The lock is still held: nothing but the cancelling ends what waits for it. */
+	/* The lock is still held. */
 	assert_nothing_runs_within(RECOVERY_MS);
 	assert_whole(pool);
 	struct db_pool_stats s = stats(pool);
@@ -557,6 +558,27 @@ static void test_a_dead_database_is_said_at_once_and_heals(void **state)
 	assert_in_range(now_ms() - began, 0, 1000 + 500);
 	assert_true(db_pool_available(pool));
 	assert_whole(pool);
+	db_pool_free(pool);
+}
+
+static void test_waiters_hear_of_a_dead_database(void **state)
+{
+	(void)state;
+	config.max = 1;
+	struct db_pool *pool = make_pool();
+	struct db_conn *db = borrow(pool, PATIENCE_MS);
+	atomic_int served = 0;
+	struct borrower b = {.pool = pool, .served = &served, .client_fd = -1};
+	pthread_create(&b.thread, NULL, borrow_in_turn, &b);
+	WAIT_FOR(stats(pool).waiting == 1);
+	test_mariadb_kill();
+	int64_t began = now_ms();
+	assert_int_equal(db_ping(db, &why), ERR_UNAVAILABLE);
+	db_pool_return(pool, db);
+	pthread_join(b.thread, NULL);
+	assert_in_range(now_ms() - began, 0, SLACK_MS);
+	test_mariadb_revive();
+	assert_int_equal(b.err, ERR_UNAVAILABLE);
 	db_pool_free(pool);
 }
 
@@ -802,6 +824,7 @@ int main(void)
 	    TEST(test_the_clients_hang_up_cancels),
 	    TEST(test_what_was_stuck_is_cancelled_at_the_end_too),
 	    TEST(test_a_dead_database_is_said_at_once_and_heals),
+	    TEST(test_waiters_hear_of_a_dead_database),
 	    TEST(test_a_quick_restart_is_not_even_noticed),
 	    TEST(test_a_pool_starts_without_a_database),
 	    TEST(test_a_frozen_database_costs_each_borrower_no_more_than_its_time),
