@@ -44,11 +44,11 @@ void auth_config_load(struct auth_config *config, const struct conf *conf)
 	config->cache_ttl_ms = conf_number(conf, token_cache_ttl);
 	config->grace_ms = conf_number(conf, token_grace);
 	config->cache_size = (size_t)conf_number(conf, token_cache_size);
-	config->password_hashes = (unsigned)conf_number(conf, password_hashes);
-	/* Sign-ins that hash and wait take half of the threads at most. */
+	/* Sign-ins that hash and wait take half of the threads, and always leave one free. */
 	unsigned half = (unsigned)conf_number(conf, threads) / 2;
-	config->password_waiting =
-	    half > config->password_hashes ? half - config->password_hashes : 1;
+	unsigned hashes = (unsigned)conf_number(conf, password_hashes);
+	config->password_hashes = hashes < half ? hashes : half;
+	config->password_waiting = half > hashes ? half - hashes : 1;
 	config->metrics_token_file = conf_text(conf, metrics_token_file);
 }
 

@@ -16,6 +16,7 @@
 #include "auth/auth.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "conf/conf.h"
 
 enum { TTL_MS = 1000, GRACE_MS = 60000, CACHE_SIZE = 64, CROWD = 8 };
 
@@ -472,6 +473,24 @@ static void test_the_metrics_token_comes_from_its_file(void **state)
 	with_metrics_file("", &auth, ERR_INVALID);
 }
 
+static void test_sign_ins_leave_threads_free(void **state)
+{
+	(void)state;
+	struct conf conf;
+	assert_int_equal(conf_init(&conf, NULL), ERR_OK);
+	for (unsigned threads = 3; threads <= 64; threads++) {
+		char text[8];
+		struct auth_config config = {0};
+		snprintf(text, sizeof(text), "%u", threads);
+		assert_int_equal(conf_set(&conf, CONF_threads, text, "test", NULL), ERR_OK);
+		auth_config_load(&config, &conf);
+		assert_in_range(config.password_hashes, 1, 2);
+		assert_in_range(config.password_hashes + config.password_waiting, 2,
+				threads < 6 ? threads - 1 : threads / 2);
+	}
+	conf_release(&conf);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -497,6 +516,7 @@ int main(void)
 	    TEST(test_waiting_for_another_ends_at_the_deadline),
 	    TEST(test_many_threads_never_get_another_ones_principal),
 	    TEST(test_the_metrics_token_comes_from_its_file),
+	    TEST(test_sign_ins_leave_threads_free),
 	};
 	return cmocka_run_group_tests_name("auth_cache", tests, NULL, NULL);
 }
