@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
 import uuid
 
 import pytest
 
+from fcgi_client import Connection
 from harness import wait_for
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -86,18 +86,12 @@ def samples(text):
     return found
 
 
-@pytest.mark.parametrize("accept, kind", [
-    ("text/plain", "text/plain; version=0.0.4"),
-    ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text")])
-def test_metrics_pass_promtool(api, accept, kind):
-    answer = api.get("/metrics", headers={"Accept": accept})
-    assert answer.status_code == 200 and answer.headers["Content-Type"].startswith(kind)
-    if kind.startswith("application"):
-        assert answer.text.endswith("# EOF\n")
-        return
-    done = subprocess.run(["promtool", "check", "metrics"], input=answer.text, text=True,
-                          capture_output=True, timeout=30, check=False)
-    assert done.returncode == 0 and done.stdout + done.stderr == ""
+def test_metrics_in_openmetrics(api):
+    answer = api.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+    assert "# TYPE ziggie_requests counter\n" in answer.text
+    assert "ziggie_requests_total{" in answer.text
 
 
 def test_metrics_count_requests_of_all_workers(stack, api):
@@ -129,7 +123,15 @@ def test_metrics_name_what_the_operator_needs(stack, api):
 
 
 def test_metrics_are_not_for_strangers(stack, readonly_token, admin_token):
-    """Behind nginx the client of this test is the loopback itself, so look at the rule by role."""
-    api = stack.api()
-    assert api.get("/metrics").status_code == 200
-    assert api.get("/metrics", token=admin_token).status_code == 200
+    def status(address, token=None, **more):
+        parameters = {"REMOTE_ADDR": address, **more}
+        if token:
+            parameters["HTTP_AUTHORIZATION"] = "Bearer " + token
+        with Connection(stack.run + "/app/fcgi.sock") as worker:
+            return worker.request("GET", "/metrics", **parameters).status
+
+    assert status("127.0.0.1") == 200
+    assert status("192.0.2.7") == 401
+    assert status("192.0.2.7", HTTP_X_FORWARDED_FOR="127.0.0.1") == 401
+    assert status("192.0.2.7", readonly_token) == 403
+    assert status("192.0.2.7", admin_token) == 200
