@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness import wait_for
-from supervised import ZIGGIED, Load, Manager, gone, make, running  # noqa: F401
+from supervised import ZIGGIED, Load, Manager, ended, gone, make, running  # noqa: F401
 
 
 # HUP
@@ -76,6 +76,17 @@ def test_a_hup_during_a_reload_is_not_lost(make):
     os.kill(jobs, signal.SIGKILL)
     running.wait_event("generation_serves", generation=3)
     assert running.hello()["threads"] == 8
+
+
+def test_term_during_a_reload_ends_both_generations(running):
+    running.flag("hang-jobs")
+    running.send(signal.SIGHUP)
+    running.wait_event("child_ready", generation=2, child="worker", count=2)
+    children = running.children()
+    assert len(children) == 6
+    assert running.stop() == 0
+    for child in children:
+        assert ended(child.pid)
 
 
 def test_settings_that_need_a_restart_are_named(running):
