@@ -27,6 +27,7 @@
 #include "worker/admission.h"
 #include "worker/codel.h"
 #include "worker/engine.h"
+#include "worker/watch.h"
 
 enum {
 	CONN_OWNED = 1,
@@ -83,6 +84,7 @@ struct engine {
 	struct codec_limits limits;
 	struct admission admission;
 	struct codel codel[CLASS_COUNT];
+	struct watch watch;
 	int epoll_fd;
 	int stop_fd; /* eventfd in the set; readable once the threads shall end */
 	_Atomic bool draining;
