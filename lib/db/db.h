@@ -23,6 +23,7 @@
  *	ERR_UNKNOWN_OUTCOME  lost while COMMIT or a db_exec() outside a transaction was under
  *	                     way: look it up by key, never guess
  *	ERR_OVERLOADED       deadlocked too often
+ *	ERR_TOO_LARGE        more than the server's max_allowed_packet
  *	ERR_NOMEM            the arena is full
  *	ERR_INTERNAL         anything else: wrong SQL, missing tables or rights
  * A write outside a transaction that met its deadline may have happened too.

@@ -41,10 +41,12 @@ static const struct error_row error_rows[] = {
     {1317, ERR_UNAVAILABLE, false}, /* somebody else's KILL QUERY */
     {1366, ERR_INVALID, false},     /* incorrect value for a column */
     {1406, ERR_INVALID, false},     /* data too long */
+    {1412, ERR_RETRY, false},       /* the table was altered meanwhile */
     {1451, ERR_CONFLICT, false},    /* a child row refers to it */
     {1452, ERR_CONFLICT, false},    /* no such parent row */
     {1461, ERR_UNAVAILABLE, false}, /* max_prepared_stmt_count */
     {1586, ERR_CONFLICT, false},    /* duplicate entry, with the key's name */
+    {1615, ERR_RETRY, false},       /* must be prepared again */
     {1792, ERR_UNAVAILABLE, false}, /* read-only transaction */
     {1836, ERR_UNAVAILABLE, false}, /* read-only mode */
     {1927, ERR_UNAVAILABLE, true},  /* connection was killed */

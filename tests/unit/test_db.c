@@ -686,6 +686,25 @@ static void test_a_connection_lost_before_commit_is_unavailable(void **state)
 	relay_stop(&relay);
 }
 
+static void test_a_change_that_is_lost_on_its_own_is_unknown(void **state)
+{
+	struct fixture *f = *state;
+	struct relay relay;
+	relay_start(&relay, "lose the answer");
+	struct db_server server = *test_mariadb_server();
+	server.socket = relay.path;
+	struct db_conn *db = test_mariadb_connect(&server);
+	assert_int_equal(db_exec(db, "INSERT INTO kinds (id, t) VALUES (?, ?)",
+				 DB_BINDS(db_i64(1), db_text("lose the answer")), NULL, &f->why),
+			 ERR_UNKNOWN_OUTCOME);
+	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.kinds"), 1);
+	/* What never left is not unknown. */
+	assert_int_equal(db_exec(db, "DELETE FROM kinds", DB_NO_BINDS, NULL, &f->why),
+			 ERR_UNAVAILABLE);
+	db_close(db);
+	relay_stop(&relay);
+}
+
 /* Checks */
 
 static void test_capacity_is_a_sum(void **state)
@@ -742,6 +761,7 @@ int main(void)
 	    TEST(test_no_commit_after_the_deadline),
 	    TEST(test_a_connection_lost_during_commit_is_unknown),
 	    TEST(test_a_connection_lost_before_commit_is_unavailable),
+	    TEST(test_a_change_that_is_lost_on_its_own_is_unknown),
 	    TEST(test_capacity_is_a_sum),
 	    TEST(test_durability_is_checked),
 	};
