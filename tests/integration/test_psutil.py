@@ -39,12 +39,25 @@ def children():
         child.wait(10) if isinstance(child, subprocess.Popen) else child.join(10)
 
 
+@pytest.fixture
+def sleeper(children, tmp_path):
+    """Starts a process of that name which sleeps, and ends with the test."""
+    def start(name):
+        path = os.path.join(os.fsencode(tmp_path), name)
+        if not os.path.lexists(path):
+            os.symlink("/bin/sleep", path)
+        children.append(subprocess.Popen([path, b"300"]))
+        return children[-1]
+
+    return start
+
+
 def attempts(check, count=6):
     """A busy host changes between readings, so a comparison may need another try."""
     for left in range(count - 1, -1, -1):
         try:
             return check()
-        except AssertionError:
+        except (AssertionError, psutil.NoSuchProcess):
             if left == 0:
                 raise
 
@@ -67,11 +80,11 @@ def test_every_process_is_seen_by_both(source):
     ours = source.fresh_processes()
     after = describe()
     assert ours["success"] is True
-    if ours["count"] > len(ours["processes"]):
-        pytest.fail("more processes run here than one answer shows")
     rows = {row["pid"]: row for row in ours["processes"]}
-    assert len(rows) == len(ours["processes"])
-    stable = [pid for pid in before if before[pid] == after.get(pid)]
+    assert len(rows) == len(ours["processes"]) == min(ours["count"], 500)
+    # By pid, so what one answer can't show are the highest.
+    shown = max(rows) if ours["count"] > 500 else max(after)
+    stable = [pid for pid in before if before[pid] == after.get(pid) and pid <= shown]
     assert stable
     for pid in stable:
         told = before[pid]
@@ -82,19 +95,18 @@ def test_every_process_is_seen_by_both(source):
         assert abs(seconds_of(row["started"]) - told["create_time"]) < 0.02
 
 
-def test_memory_and_state_of_a_process(source, children):
-    child = subprocess.Popen(["sleep", "300"])
-    children.append(child)
+def test_memory_and_state_of_a_process(source, sleeper):
+    child = sleeper(b"zgone")
     time.sleep(0.3)
     told = psutil.Process(child.pid)
-    rows = source.fresh_processes(search="sleep")["processes"]
+    rows = source.fresh_processes(search="zgone")["processes"]
     row = next(row for row in rows if row["pid"] == child.pid)
     assert row["rss"] == told.memory_info().rss
     assert row["memory_percent"] == pytest.approx(told.memory_percent(), abs=0.01)
     assert row["status"] == "sleeping"
     os.kill(child.pid, signal.SIGSTOP)
     time.sleep(0.1)
-    rows = source.fresh_processes(search="sleep")["processes"]
+    rows = source.fresh_processes(search="zgone")["processes"]
     assert next(row for row in rows if row["pid"] == child.pid)["status"] == told.status()
     assert told.status() == "stopped"
 
@@ -109,10 +121,8 @@ def test_a_zombie_is_listed(source, children):
 
 
 @pytest.mark.limit(180)
-def test_a_thousand_processes(source, children, tmp_path):
-    for name in ("zgcrowd-a", "zgcrowd-b"):
-        os.symlink("/bin/sleep", tmp_path / name)
-        children += [subprocess.Popen([str(tmp_path / name), "300"]) for _ in range(500)]
+def test_a_thousand_processes(source, sleeper):
+    children = [sleeper(name) for name in (b"zgcrowd-a", b"zgcrowd-b") for _ in range(500)]
     time.sleep(0.5)
     ours = source.fresh_processes(search="ZGCROWD-A")
     assert ours["count"] >= 1000
@@ -145,7 +155,8 @@ def test_hostile_names(source, children):
         children.append(child)
         assert ready.wait(10)
         wanted[child.pid] = name
-    rows = {row["pid"]: row for row in source.fresh_processes()["processes"]}
+    # An interpreter is among the 500 largest, however many others run here.
+    rows = {row["pid"]: row for row in source.fresh_processes(sort="memory")["processes"]}
     for pid, name in wanted.items():
         assert rows[pid]["name"] == repaired(name)
         assert repaired(psutil.Process(pid).name()) == repaired(name)
@@ -157,11 +168,8 @@ LONG = [b"zg long (na\nme) \xff\xfe and a tail", b"zg-quite-a-long-name" * 10]
 
 
 @pytest.mark.parametrize("name", LONG, ids=["hostile", "200-bytes"])
-def test_long_names_come_from_the_command_line(source, children, tmp_path, name):
-    path = os.path.join(os.fsencode(tmp_path), name)
-    os.symlink("/bin/sleep", path)
-    child = subprocess.Popen([path, b"300"])
-    children.append(child)
+def test_long_names_come_from_the_command_line(source, sleeper, name):
+    child = sleeper(name)
     time.sleep(0.3)
     rows = source.fresh_processes(search="zg")["processes"]
     row = next(row for row in rows if row["pid"] == child.pid)
@@ -177,15 +185,14 @@ def churn(stop):
             os.waitpid(pid, 0)
 
 
-def test_processes_that_vanish_during_a_scan(source, children):
+def test_processes_that_vanish_during_a_scan(source, children, sleeper):
     stop = multiprocessing.Event()
-    children += [multiprocessing.Process(target=churn, args=(stop,)) for _ in range(2)]
-    steady = [subprocess.Popen(["sleep", "300"]) for _ in range(20)]
-    for child in children:
-        child.start()
-    children += steady
+    for _ in range(2):
+        children.append(multiprocessing.Process(target=churn, args=(stop,)))
+        children[-1].start()
+    steady = [sleeper(b"zgsteady") for _ in range(20)]
     for _ in range(6):
-        rows = source.fresh_processes(search="sleep")["processes"]
+        rows = source.fresh_processes(search="zgsteady")["processes"]
         assert {child.pid for child in steady} <= {row["pid"] for row in rows}
     stop.set()
 
