@@ -145,9 +145,18 @@ class Supervisor:
             if self.process.poll() is None:
                 self.process.kill()
             self.process.wait(10)
-        for pid in self.seen:
-            gone(pid)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        try:
+            for pid in self.seen:
+                gone(pid)
+        finally:
+            self._kill_leftovers()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _kill_leftovers(self):
+        """What should have ended, and did not, must not outlive the tests."""
+        for process in psutil.process_iter(["exe"]):
+            if (process.info["exe"] or "").startswith(self.libexec + "/"):
+                process.kill()
 
 
 def ended(pid):
