@@ -67,9 +67,11 @@ static const char *share_dir(void)
 /* In the child. */
 static void exec_server(int in, const char *extra)
 {
-	char data[PATH_LEN + 16], socket[PATH_LEN + 16];
+	char data[PATH_LEN + 16], socket[PATH_LEN + 16], scratch[PATH_LEN + 16];
 	snprintf(data, sizeof(data), "--datadir=%s", mariadb.data);
 	snprintf(socket, sizeof(socket), "--socket=%s", mariadb.socket);
+	/* A server that starts removes what looks like temporary tables, others' too. */
+	snprintf(scratch, sizeof(scratch), "--tmpdir=%s", mariadb.dir);
 	int log = open(mariadb.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	dup2(in, STDIN_FILENO);
 	dup2(log, STDOUT_FILENO);
@@ -78,6 +80,7 @@ static void exec_server(int in, const char *extra)
 			      "--no-defaults",
 			      data,
 			      socket,
+			      scratch,
 			      extra,
 			      "--skip-networking",
 			      "--max-connections=100",

@@ -129,9 +129,12 @@ class MariaDB(Part):
             "--auth-root-authentication-method=normal", "--skip-test-db",
             "--skip-name-resolve", "--force",
         ] + self._as_root()
+        # A server that starts removes what looks like temporary tables, others' too, so each
+        # needs a directory of its own for them.
+        environment = {**self.stack.environment, "TMPDIR": str(self.stack.run / "db")}
         with open(self.stack.state.log(self.name), "ab") as log:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                  cwd="/", env=self.stack.environment, check=False)
+                                  cwd="/", env=environment, check=False)
         if done.returncode != 0:
             raise StackError("mariadb-install-db failed:\n" + self.stack.state.log_tail(self.name))
         os.rename(fresh, self.data)
