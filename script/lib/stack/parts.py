@@ -136,7 +136,10 @@ class MariaDB(Part):
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                   cwd="/", env=environment, check=False)
         if done.returncode != 0:
-            raise StackError("mariadb-install-db failed:\n" + self.stack.state.log_tail(self.name))
+            # It ends with a page of advice; the reason stands before that.
+            text = self.stack.state.log_tail(self.name, 200).splitlines()
+            errors = [line for line in text if "ERROR" in line] or text[-15:]
+            raise StackError("mariadb-install-db failed:\n" + "\n".join(errors))
         os.rename(fresh, self.data)
 
     def _own_data(self):
