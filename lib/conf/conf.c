@@ -310,6 +310,10 @@ static enum err check_together(const struct conf *c, struct errmsg *why)
 		return err_set(
 		    why, ERR_INVALID, "db_pool_min is %lld, above db_pool_max, which is %lld",
 		    (long long)conf_number(c, db_pool_min), (long long)conf_number(c, db_pool_max));
+	if (conf_workers(c) > conf_number(c, db_pool_max))
+		return err_set(why, ERR_INVALID,
+			       "db_pool_max is %lld, but each of %u workers needs a connection",
+			       (long long)conf_number(c, db_pool_max), conf_workers(c));
 	enum log_level level;
 	if (log_level_parse(conf_text(c, log_level), &level))
 		return ERR_OK;

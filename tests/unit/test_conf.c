@@ -99,6 +99,7 @@ static void test_errors_name_file_line_key_and_range(void **state)
 	expect_refusal("log_file = \"open", "closing quote");
 	expect_refusal("log_level = loud", "debug, info, warning, error");
 	expect_refusal("db_pool_min = 50", "above db_pool_max");
+	expect_refusal("workers = 4\ndb_pool_min = 2\ndb_pool_max = 3", "each of 4 workers");
 	expect_refusal(
 	    "socket = /x/0123456789012345678901234567890123456789012345678901234567890123"
 	    "456789012345678901234567890123456789012345678901234567890123456789",
