@@ -23,16 +23,23 @@
 #include "support.h"
 
 enum { TIMEOUT_MS = 50, RETRY_MS = 300, SLACK_MS = 40 };
+/* For tests of something else than time. */
+enum { PATIENT_MS = 5000 };
 
-static struct cache *open_cache(const char *servers)
+static struct cache *open_cache_with(const char *servers, int64_t timeout_ms)
 {
 	const struct cache_options options = {
-	    .servers = servers, .timeout_ms = TIMEOUT_MS, .retry_ms = RETRY_MS, .l1_size = 1 << 20};
+	    .servers = servers, .timeout_ms = timeout_ms, .retry_ms = RETRY_MS, .l1_size = 1 << 20};
 	struct errmsg why = ERRMSG_INIT;
 	struct cache *c = NULL;
 	if (cache_new(&options, &c, &why) != ERR_OK)
 		fail_msg("%s", why.text);
 	return c;
+}
+
+static struct cache *open_cache(const char *servers)
+{
+	return open_cache_with(servers, TIMEOUT_MS);
 }
 
 static struct cache_key key_of(const char *name)
@@ -115,7 +122,7 @@ static void test_without_memcached(void **state)
 static void test_values_of_any_size_come_back(void **state)
 {
 	struct test_memcached *m = *state;
-	struct cache *c = open_cache(m->socket);
+	struct cache *c = open_cache_with(m->socket, PATIENT_MS);
 	const size_t sizes[] = {0, 1, 1000, 100000, CACHE_VALUE_MAX};
 	char *bytes = malloc(CACHE_VALUE_MAX + 1);
 	assert_non_null(bytes);
