@@ -29,13 +29,13 @@ def arguments():
     parser.add_argument("--only", action="append", choices=sorted(measure.GROUPS), metavar="NAME",
                         help="one group, may be repeated: " + ", ".join(measure.GROUPS))
     parser.add_argument("--rounds", type=int, help="rounds over all peers (default 5)")
-    parser.add_argument("--seconds", type=int, help="length of each measurement (default 4)")
+    parser.add_argument("--seconds", type=int, help="length of each measurement (default 3)")
     parser.add_argument("--build-dir", metavar="DIR",
                         help="take the programs from there, without bootstrap and build")
     parser.add_argument("--output", metavar="FILE", help="write the page to FILE")
     given = parser.parse_args()
     given.rounds = given.rounds or (2 if given.quick else 5)
-    given.seconds = given.seconds or (2 if given.quick else 4)
+    given.seconds = given.seconds or (2 if given.quick else 3)
     if given.rounds < 1 or given.seconds < 1:
         parser.error("--rounds and --seconds are at least 1")
     if not given.output and not given.quick and not given.only:
