@@ -27,8 +27,11 @@ AC_DEFUN([ZIGGIE_HARDENING], [
     m4_foreach_w([flag],
       [-fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection],
       [ZIGGIE_TRY_FLAG([ZIGGIE_HARDEN_CFLAGS], flag)])
-    m4_foreach_w([flag], [-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack],
-      [ZIGGIE_TRY_FLAG([ZIGGIE_HARDEN_LDFLAGS], flag)])
+    # One by one: a list would be split at the commas inside the flags.
+    ZIGGIE_TRY_FLAG([ZIGGIE_HARDEN_LDFLAGS], [-pie])
+    ZIGGIE_TRY_FLAG([ZIGGIE_HARDEN_LDFLAGS], [-Wl,-z,relro])
+    ZIGGIE_TRY_FLAG([ZIGGIE_HARDEN_LDFLAGS], [-Wl,-z,now])
+    ZIGGIE_TRY_FLAG([ZIGGIE_HARDEN_LDFLAGS], [-Wl,-z,noexecstack])
     AS_CASE(["$with_sanitizer $CFLAGS"],
       [no*-O@<:@123s@:>@*], [ZIGGIE_HARDEN_CPPFLAGS="-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3"])
   ])
