@@ -31,6 +31,7 @@ void codec_release(struct codec *c)
 {
 	buffer_release(&c->params);
 	buffer_release(&c->body);
+	buffer_release(&c->joined);
 	free(c->table);
 	c->table = NULL;
 	c->table_cap = 0;
@@ -40,6 +41,7 @@ void codec_next(struct codec *c)
 {
 	buffer_recycle(&c->params);
 	buffer_recycle(&c->body);
+	buffer_release(&c->joined);
 	c->active = false;
 	c->params_done = false;
 	c->body_done = false;

@@ -22,9 +22,8 @@
  * A request that is complete but must not be handled carries `refused` and
  * `refusal`, and the connection stays in step:
  *
- *	ERR_MALFORMED  parameters cut short, NUL in them, an empty or repeated name,
- *	               a CONTENT_LENGTH that is no number or not the body's length,
- *	               a body without CONTENT_LENGTH
+ *	ERR_MALFORMED  parameters cut short, NUL in them, an empty name, a repeated one that is no
+ *list, a CONTENT_LENGTH that is no number or not the body's length, a body without CONTENT_LENGTH
  *	ERR_TOO_LARGE  parameters over their limits, a body over max_body; what comes
  *	               too much is read and thrown away, up to CODEC_DISCARD_MAX bytes,
  *	               beyond which the request is complete at once and `keep` is false
@@ -70,7 +69,7 @@ struct codec_request {
 	bool keep;                  /* FCGI_KEEP_CONN */
 	enum err refused;           /* ERR_OK: handle it */
 	const char *refusal;        /* a constant text, NULL when not refused */
-	const struct param *params; /* NUL-terminated, names unique */
+	const struct param *params; /* NUL-terminated, names unique: lists are joined */
 	size_t param_count;         /* when refused: those before the fault */
 	const char *body;           /* NUL-terminated, may hold NULs; empty when refused */
 	size_t body_len;
@@ -109,6 +108,7 @@ struct codec {
 	size_t discarded;
 	struct codec_buffer params;
 	struct codec_buffer body;
+	struct codec_buffer joined; /* values of repeated header fields */
 	struct param *table;
 	size_t table_cap;
 	struct codec_request request;

@@ -111,6 +111,7 @@ void codec_unpack_params(struct codec *c)
 	if (c->params.len == 0)
 		return;
 	uint64_t seen[SEEN_BITS / 64] = {0};
+	bool repeats = false;
 	char *at = c->params.data;
 	char *end = at + c->params.len;
 	char *out = at;
@@ -130,10 +131,12 @@ void codec_unpack_params(struct codec *c)
 			codec_refuse(c, ERR_TOO_LARGE, "the request has too many header fields");
 			break;
 		}
-		if (is_repeated(c, pair.name, pair.name_len, seen)) {
+		bool repeated = is_repeated(c, pair.name, pair.name_len, seen);
+		if (repeated && !codec_may_repeat(pair.name, pair.name_len)) {
 			codec_refuse(c, ERR_MALFORMED, "a header field or parameter is repeated");
 			break;
 		}
+		repeats |= repeated;
 		if (!table_reserve(c)) {
 			codec_refuse(c, ERR_NOMEM, NULL);
 			break;
@@ -142,5 +145,7 @@ void codec_unpack_params(struct codec *c)
 		*param = settle(&out, &pair);
 		note_content_length(c, param);
 	}
+	if (repeats)
+		codec_join_repeats(c);
 	c->request.params = c->table;
 }

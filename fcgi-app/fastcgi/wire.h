@@ -49,6 +49,11 @@ void codec_refuse(struct codec *c, enum err why, const char *text);
 /* Turns the encoded parameters into c->table, in place; refuses the request when they are bad. */
 void codec_unpack_params(struct codec *c);
 
+/* Whether a parameter of this name is a header field that may come more than once. */
+bool codec_may_repeat(const char *name, size_t len);
+/* Makes names unique again, by joining values; refuses the request without memory. */
+void codec_join_repeats(struct codec *c);
+
 /* Reply records, appended to c->reply. */
 void codec_reply_values(struct codec *c);
 void codec_reply_unknown(struct codec *c, uint8_t type);

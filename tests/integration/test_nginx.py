@@ -1,6 +1,7 @@
 """deploy/nginx: what nginx does around the application, and what it answers itself."""
 
 import gzip
+import http.client
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -321,3 +323,19 @@ def test_configuration_for_a_plain_server_is_valid():
                           capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr
+
+
+def test_repeated_header_fields_are_a_list(stack):
+    """What proxies and browsers send; http.client sends each as a line of its own."""
+    address = urllib.parse.urlsplit(stack.url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+    connection.putrequest("GET", "/metrics")
+    for field, value in (("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-For", "192.0.2.2"),
+                         ("Cookie", "a=1"), ("Cookie", "b=2"), ("Accept", "text/html"),
+                         ("Accept", "application/openmetrics-text")):
+        connection.putheader(field, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert answer.getheader("Content-Type").startswith("application/openmetrics-text")
+    connection.close()

@@ -28,6 +28,11 @@ struct refusal_case {
 static const struct refusal_case refusals[] = {
     {PAIRS("\1\1ab\1\1ac"), "", ERR_MALFORMED, "a=b;"},
     {PAIRS("\16\1CONTENT_LENGTH4\16\1CONTENT_LENGTH4"), "abcd", ERR_MALFORMED, "CONTENT_LENGTH=4;"},
+    {PAIRS("\11\1HTTP_HOSTa\11\1HTTP_HOSTa"), "", ERR_MALFORMED, "HTTP_HOST=a;"},
+    {PAIRS("\5\1HTTP_a\5\1HTTP_a"), "", ERR_MALFORMED, "HTTP_=a;"},
+    {PAIRS("\6\1HTTP_Aa\1\1bc\6\1HTTP_Ad\6\1HTTP_Be\6\0HTTP_A\6\1HTTP_Bf"), "", ERR_OK,
+     "HTTP_A=a, d, ;b=c;HTTP_B=e, f;"},
+    {PAIRS("\13\1HTTP_COOKIEx\13\1HTTP_COOKIEy"), "", ERR_OK, "HTTP_COOKIE=x; y;"},
     {PAIRS("\1\3ab\0c"), "", ERR_MALFORMED, ""},
     {PAIRS("\1\1xy\3\1a\0bc"), "", ERR_MALFORMED, "x=y;"},
     {PAIRS("\0\1b"), "", ERR_MALFORMED, ""},
