@@ -168,10 +168,18 @@ static void format_line(struct strbuf *line, enum log_level level, const char *e
 	strbuf_adds(line, "}\n");
 }
 
-static void write_lines(const struct strbuf *lines, uint64_t count)
+static uint64_t count_lines(const struct strbuf *lines)
+{
+	uint64_t count = 0;
+	for (size_t i = 0; i < lines->len; i++)
+		count += lines->data[i] == '\n';
+	return count;
+}
+
+static void write_lines(const struct strbuf *lines)
 {
 	if (lines->failed || io_write_all(atomic_load(&log_state.fd), lines->data, lines->len))
-		atomic_fetch_add(&log_state.lost, count);
+		atomic_fetch_add(&log_state.lost, count_lines(lines));
 }
 
 static bool wanted(enum log_level level)
@@ -186,22 +194,14 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 		return;
 	STRBUF_CLEANUP line = STRBUF_INIT;
 	format_line(&line, level, event, fields, count);
-	write_lines(&line, 1);
-}
-
-static uint64_t count_lines(const struct strbuf *lines)
-{
-	uint64_t count = 0;
-	for (size_t i = 0; i < lines->len; i++)
-		count += lines->data[i] == '\n';
-	return count;
+	write_lines(&line);
 }
 
 /* The caller holds buffer->lock. */
 static void flush_locked(struct log_buffer *buffer)
 {
 	if (buffer->lines.len > 0 || buffer->lines.failed)
-		write_lines(&buffer->lines, count_lines(&buffer->lines));
+		write_lines(&buffer->lines);
 	strbuf_clear(&buffer->lines);
 }
 
