@@ -13,9 +13,40 @@ from harness import RunningStack
 _REPORTS = None
 
 
+def pytest_addoption(parser):
+    parser.addoption("--shard", metavar="K/N",
+                     help="only the K-th of N parts of the tests, for runs side by side; tests "
+                          "that measure the machine (marked alone) are in none of them")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Deals whole modules out to the shards, the largest first, each to the emptiest."""
+    shard = config.getoption("--shard")
+    if not shard:
+        return
+    number, count = map(int, shard.split("/"))
+    modules = {}
+    for item in items:
+        if not item.get_closest_marker("alone"):
+            modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    parts = [[] for _ in range(count)]
+    for _, tests in sorted(modules.items(), key=lambda module: (-len(module[1]), module[0])):
+        min(parts, key=len).extend(tests)
+    chosen = set(parts[number - 1])
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config):
-    """Sanitizers of any process of any stack write here, whatever account it runs as."""
+    """Makes the folder where sanitizers of any process write, whatever account it runs as."""
     global _REPORTS
+    # However the run is ended, the stacks are ended too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     _REPORTS = tempfile.mkdtemp(prefix="zgsan.", dir="/tmp")
     os.chmod(_REPORTS, 0o1777)
     for name in ("ASAN", "UBSAN", "LSAN", "TSAN"):

@@ -15,6 +15,8 @@ import pytest
 
 from hostsource import ApiSource, CollectorSource, Recorder, repaired, seconds_of
 
+pytestmark = pytest.mark.alone  # it measures processor time and rates
+
 _numbers = itertools.count()
 
 
