@@ -206,13 +206,13 @@ class RunningStack:
 
     def log_lines(self, **wanted):
         """ziggied's JSON log lines, those that have all the given values."""
-        lines = []
-        for line in self.log().splitlines():
-            if line.startswith("{"):
-                entry = json.loads(line)
-                if all(entry.get(key) == value for key, value in wanted.items()):
-                    lines.append(entry)
-        return lines
+        return [entry for entry in self.json_lines("ziggied")
+                if all(entry.get(key) == value for key, value in wanted.items())]
+
+    def json_lines(self, name):
+        """The JSON lines of a log; the last may be half written yet, and is left out."""
+        complete = self.log(name).rpartition("\n")[0]
+        return [json.loads(line) for line in complete.split("\n") if line.startswith("{")]
 
     # Its accounts and its database
 

@@ -456,7 +456,13 @@ def test_without_the_database_host_routes_go_on(fresh_stack):
     api = stack.api()
     token = stack.token("admin")
     unseen = stack.ctl("token", "admin").stdout.strip()
-    assert statuses(stack, HOST_ROUTE, token, 64) == {200}
+
+    def both_workers_know_it():
+        assert statuses(stack, HOST_ROUTE, token, 32) == {200}
+        served = {line["pid"] for line in stack.log_lines(route=HOST_ROUTE, status=200)}
+        return served == set(stack.pids("ziggie-worker"))
+
+    wait_for(both_workers_know_it, 20, "a request to each worker")
     database = stack.record["parts"]["mariadbd"]["pid"]
     stack.process.send_signal(signal.SIGSTOP)  # or it would bring the database back
     try:

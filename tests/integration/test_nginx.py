@@ -133,8 +133,7 @@ def test_request_id_is_one_in_all_logs(stack, api):
     assert line[0]["path"] == "/health"
 
     def access_lines():
-        return [entry for entry in map(json.loads, stack.log("access").splitlines())
-                if entry["request_id"] == request_id]
+        return [entry for entry in stack.json_lines("access") if entry["request_id"] == request_id]
 
     entry = wait_for(access_lines, 5, "access log line")[0]
     assert entry["status"] == 200
