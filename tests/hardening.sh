@@ -1,11 +1,7 @@
 #!/bin/sh
-# TAP: every installed program is hardened as configure promises.  Builds that were
-# asked to go without (sanitizers, coverage, --disable-hardening, -O0) have a plan of none.
+# TAP: every installed program is hardened as configure promises.  Not a test of builds that
+# were asked to go without (sanitizers, --disable-hardening, -O0).
 cd "$ZIGGIE_TEST_BUILDDIR" || exit 1
-if ! grep -q -- '-D_FORTIFY_SOURCE=3' Makefile; then
-    echo "1..0 # not a hardened build"
-    exit 0
-fi
 programs="ziggied ziggie-worker ziggie-jobs ziggiectl"
 echo 1..20
 number=0
