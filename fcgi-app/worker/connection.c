@@ -324,6 +324,9 @@ static enum next read_socket(struct engine_thread *t, struct connection *conn)
 
 static enum next step(struct engine_thread *t, struct connection *conn)
 {
+	/* Here the socket is not looked at: what an event says of it stays to be seen. */
+	if (conn->phase == PHASE_READING && conn->held != NULL)
+		return read_held(t, conn);
 	connection_take_flags(conn);
 	switch (conn->phase) {
 	case PHASE_READING:
@@ -336,7 +339,7 @@ static enum next step(struct engine_thread *t, struct connection *conn)
 	case PHASE_SENDING:
 		return send_more(t->engine, conn);
 	}
-	return conn->held != NULL ? read_held(t, conn) : read_socket(t, conn);
+	return read_socket(t, conn);
 }
 
 /* Until the connection waits for an event, or is not ours any more. */

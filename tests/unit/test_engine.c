@@ -77,6 +77,32 @@ static void test_requests_sent_at_once_are_answered_in_order(void **state)
 	toy_stop(&t);
 }
 
+/* What comes while the engine still has bytes in hand is seen when these are used up. */
+static void test_a_request_that_comes_during_pipelined_ones_is_answered(void **state)
+{
+	(void)state;
+	struct toy t;
+	STRBUF_CLEANUP bytes = STRBUF_INIT;
+	toy_init(&t);
+	toy_start(&t);
+	int fd = peer_connect(t.path);
+	int other = peer_connect(t.path);
+	peer_get(&bytes, 1, true, "n wait");
+	peer_get(&bytes, 1, true, "n echo");
+	peer_send(fd, &bytes);
+	toy_wait_for_waiting(&t, 1);
+	toy_send(fd, "n echo");
+	/* Once another connection has been served, the event of the first was taken too. */
+	toy_expect(other, "n echo", "echo 0");
+	toy_open_gate(&t);
+	toy_expect_answer(fd, "waited");
+	toy_expect_answer(fd, "echo 0");
+	toy_expect_answer(fd, "echo 0");
+	close(other);
+	close(fd);
+	toy_stop(&t);
+}
+
 static void test_half_requests_hold_no_thread(void **state)
 {
 	(void)state;
@@ -422,6 +448,7 @@ int main(void)
 	    cmocka_unit_test(test_a_kept_connection_serves_many_requests),
 	    cmocka_unit_test(test_without_keep_conn_the_engine_closes),
 	    cmocka_unit_test(test_requests_sent_at_once_are_answered_in_order),
+	    cmocka_unit_test(test_a_request_that_comes_during_pipelined_ones_is_answered),
 	    cmocka_unit_test(test_half_requests_hold_no_thread),
 	    cmocka_unit_test(test_slow_readers_hold_no_thread),
 	    cmocka_unit_test(test_replies_that_nobody_reads_hold_no_thread),
