@@ -51,23 +51,28 @@ def verify(port, path, headers, size=None):
     return body
 
 
-def run(source, port, path, headers, clients, seconds, timeout=2):
-    """Asks for a path with this many kept connections, as fast as the answers come."""
+def run(source, port, paths, headers, clients, seconds, timeout=2):
+    """Asks for a path, or several in turn, with this many kept connections, as fast as the
+    answers come."""
+    paths = [paths] if isinstance(paths, str) else paths
+    script = "wrk_report.lua" if len(paths) == 1 else "wrk_rotate.lua"
     threads = min(len(os.sched_getaffinity(0)), clients)
     command = [find_program("wrk"), "-t", str(threads), "-c", str(clients), "-d", f"{seconds}s",
                "--timeout", f"{timeout}s", "--latency",
-               "-s", os.path.join(source, "bench", "wrk_report.lua")]
+               "-s", os.path.join(source, "bench", script)]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
-    command.append(f"http://127.0.0.1:{port}{path}")
+    command.append(f"http://127.0.0.1:{port}{paths[0]}")
+    if len(paths) > 1:
+        command += ["--", *paths]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60,
                               check=False)
     except subprocess.TimeoutExpired:
-        raise BenchError(f"wrk does not end on {path}") from None
+        raise BenchError(f"wrk does not end on {paths[0]}") from None
     lines = [line[6:] for line in done.stdout.splitlines() if line.startswith("BENCH ")]
     if done.returncode != 0 or len(lines) != 1:
-        raise BenchError(f"wrk failed on {path}: {done.stderr.strip() or done.stdout.strip()}")
+        raise BenchError(f"wrk failed on {paths[0]}: {done.stderr.strip() or done.stdout.strip()}")
     seen = json.loads(lines[0])
     return Load(
         rate=(seen["requests"] - seen["status"]) / seen["seconds"],

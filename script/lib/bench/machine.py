@@ -5,8 +5,8 @@ import platform
 import subprocess
 import time
 
-PACKAGES = ("nginx", "wrk", "php8.2-fpm", "libfcgi0ldbl", "mariadb-server-core", "memcached",
-            "libmemcached11", "gcc", "python3-psutil")
+PACKAGES = ("nginx", "wrk", "php8.2-fpm", "php-memcached", "php8.2-mysql", "libfcgi0ldbl",
+            "mariadb-server-core", "memcached", "libmemcached11", "gcc", "python3-psutil")
 
 
 def _first(path, key):

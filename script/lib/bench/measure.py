@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Callable
 
-from bench import BenchError, load, scan
-from bench.peers import PEERS
+from bench import BenchError, load, process, scan
+from bench.peers import PEERS, VALIDATE
 from bench.report import Judgement, Table, load_table, ratio_of
 
 CLIENTS = 100
@@ -14,7 +14,12 @@ MANY_CLIENTS = 1000
 HEALTH, PROCESSES = "/api/health", "/api/system/processes"
 ROUTES = ("stats", "info", "processes", "network", "disk", "ports")
 NAMES = {"static": "nginx, static file", "bare": "bare FastCGI", "php": "php-fpm",
+         "cached": "php-fpm, memcached", "read": "php-fpm, mysqli read",
          "engine": "Ziggie's engine alone", "ziggie": "Ziggie"}
+# Requests until a worker's memory is read for the first time, and for the second.
+FEW, MANY = 100_000, 1_000_000
+RSS_LIMIT_MB = 15
+CPU_CLIENTS = (10, 30, 100, 300, 1000)
 
 
 class Bench:
@@ -34,13 +39,14 @@ class Bench:
         sizes = {
             "health": len(load.verify(self.stack.port, HEALTH, self.headers)),
             "processes": len(load.verify(self.stack.port, PROCESSES, self.headers)),
+            "validate": len(load.verify(self.stack.port, VALIDATE, self.headers)),
         }
         self.front = front_kind(self.children, self.source, self.given.build, self.stack, sizes)
 
-    def load(self, path, clients, seconds):
+    def load(self, paths, clients, seconds):
         """One measurement, alone on the machine as far as the bench goes."""
         self.front.refused()
-        seen = load.run(self.source, self.front.port, path, self.headers, clients, seconds)
+        seen = load.run(self.source, self.front.port, paths, self.headers, clients, seconds)
         # nginx's own count of refusals; wrk's leaves out 3xx.
         time.sleep(0.2)
         seen.status = max(seen.status, self.front.refused())
@@ -63,8 +69,9 @@ class Bench:
         return runs
 
 
-def _paths(size_name, ziggie_path):
+def _paths(size_name, ziggie_path, *php):
     paths = {NAMES[peer]: f"/bench/{peer}-{size_name}" for peer in PEERS}
+    paths.update({NAMES[peer]: f"/bench/{peer}" for peer in php})
     paths[NAMES["ziggie"]] = ziggie_path
     return paths
 
@@ -100,8 +107,19 @@ def processes(bench):
     size = bench.front.sizes["processes"]
     title = f"GET {PROCESSES}, {CLIENTS} clients, bodies of {size} bytes"
     print(f"\n{title}")
-    runs = bench.rounds(_paths("processes", PROCESSES), CLIENTS)
-    return [load_table(title, runs)], [ratio(PROCESSES, runs, "bare", 0.6)]
+    runs = bench.rounds(_paths("processes", PROCESSES, "cached"), CLIENTS)
+    return [load_table(title, runs)], [
+        ratio(PROCESSES, runs, "bare", 0.7),
+        ratio(PROCESSES, runs, "cached", 2),
+    ]
+
+
+def validate(bench):
+    size = bench.front.sizes["validate"]
+    title = f"GET {VALIDATE}, {CLIENTS} clients, bodies of {size} bytes"
+    print(f"\n{title}")
+    runs = bench.rounds(_paths("validate", VALIDATE, "read"), CLIENTS)
+    return [load_table(title, runs)], [ratio(VALIDATE, runs, "read", 2.5)]
 
 
 def routes(bench):
@@ -130,6 +148,59 @@ def clients(bench):
     return [load_table(title, runs)], judged
 
 
+def memory(bench):
+    """Comes first: the workers have served next to nothing."""
+    title = f"A worker's memory, all routes in turn, {CLIENTS} clients"
+    print(f"\n{title}")
+    paths = [HEALTH, VALIDATE, *("/api/system/" + name for name in ROUTES)]
+    pids = {worker["pid"] for worker in bench.stack.workers()}
+    rows, rss = [], []
+    for goal in (FEW, MANY):
+        while (served := sum(w["requests"] for w in bench.stack.workers())) < goal:
+            seen = bench.load(paths, CLIENTS, 1 if goal == FEW else bench.given.seconds)
+            if seen.errors:
+                raise BenchError(f"{seen.errors} errors while the memory is measured")
+        if {worker["pid"] for worker in bench.stack.workers()} != pids:
+            raise BenchError("a worker was replaced while its memory was measured")
+        kib = sorted(process.rss_kib(pid) for pid in pids)
+        rss.append(kib[-1])
+        rows.append((f"after {served:,} requests", *(f"{value:,}" for value in kib)))
+        print(f"  {rows[-1]}", flush=True)
+    heads = ("RSS in KiB", *(f"worker {i + 1}" for i in range(len(pids))))
+    return [Table(title, heads, rows)], [
+        Judgement(f"a worker's RSS after {MANY:,} requests", f"{rss[1] / 1024:.1f} MB",
+                  f"≤ {RSS_LIMIT_MB} MB", rss[1] <= RSS_LIMIT_MB * 1024),
+        Judgement(f"the same, × after {FEW:,} requests", f"{rss[1] / rss[0]:.3f}", "≤ 1",
+                  rss[1] <= rss[0]),
+    ]
+
+
+def processor_time(bench):
+    title = f"The workers' processor time for a request of {PROCESSES}"
+    print(f"\n{title}")
+    pids = [worker["pid"] for worker in bench.stack.workers()]
+    spent = {clients: [] for clients in CPU_CLIENTS}
+    bench.load(PROCESSES, CLIENTS, 1)
+    for number in range(bench.given.rounds):
+        for clients in CPU_CLIENTS:
+            before = sum(process.cpu_seconds(pid) for pid in pids)
+            seen = bench.load(PROCESSES, clients, bench.given.seconds)
+            after = sum(process.cpu_seconds(pid) for pid in pids)
+            if seen.errors:
+                raise BenchError(f"{seen.errors} errors with {clients} clients")
+            spent[clients].append((after - before) / seen.requests * 1e6)
+            print(f"  {number + 1}/{bench.given.rounds} {clients:>5} clients "
+                  f"{spent[clients][-1]:.1f} us", flush=True)
+    us = {clients: median(values) for clients, values in spent.items()}
+    least = min(us.values())
+    rows = [(f"{clients:,} clients", f"{value:.1f}", f"{value / least:.2f}")
+            for clients, value in us.items()]
+    worst = max(us.values()) / least
+    return [Table(title, ("", "µs", "× the least"), rows)], [
+        Judgement(f"processor time for a request, {CPU_CLIENTS[0]} to {CPU_CLIENTS[-1]:,} "
+                  "clients, most × least", f"{worst:.2f}", "≤ 1.2", worst <= 1.2)]
+
+
 def scan_processes(bench):
     print("\nA scan of the machine's processes")
     seen = scan.run(bench.source, bench.given.build, bench.given.rounds)
@@ -154,9 +225,12 @@ class Group:
 
 
 GROUPS = {
+    "memory": Group(memory),
     "health": Group(health),
     "processes": Group(processes),
+    "validate": Group(validate),
     "routes": Group(routes),
     "clients": Group(clients),
+    "processor": Group(processor_time),
     "scan": Group(scan_processes, behind_nginx=False),
 }

@@ -1,14 +1,18 @@
 """The peers, each started on a socket of its own, and the one nginx in front of them all."""
 
+import hashlib
 import json
 import os
 import resource
+import socket
+import time
 
 from bench import BenchError
 from bench.children import built_program, find_program, free_port, web_user
 from bench.load import fetch, verify
 
 PEERS = ("bare", "engine", "static", "php")
+VALIDATE = "/api/auth/validate"
 # As deploy/nginx ships the upstream of the application.
 THREADS = "16"
 KEPT = "keepalive 128;\n        keepalive_timeout 5s;\n        keepalive_requests 100000;"
@@ -17,6 +21,16 @@ KEPT = "keepalive 128;\n        keepalive_timeout 5s;\n        keepalive_request
 def body_of(size):
     """The bytes that bare_fcgi makes by itself."""
     return '{"filling":"' + "x" * (size - 14) + '"}'
+
+
+def _memcached_set(path, key, value):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(5)
+        s.connect(path)
+        s.sendall(f"set {key} 0 0 {len(value)}\r\n{value}\r\n".encode())
+        answer = s.recv(64)
+    if answer != b"STORED\r\n":
+        raise BenchError(f"memcached does not store {key}: {answer.decode(errors='replace')}")
 
 
 class Stack:
@@ -35,6 +49,8 @@ class Stack:
         record = self._record()
         self.port = record["port"]
         self.socket = os.path.join(record["runtime"], "app", "fcgi.sock")
+        self.db_socket = os.path.join(record["runtime"], "db", "mariadb.sock")
+        self.db_password = self._secret("db-password")
         self.token = self._login()
 
     def _record(self):
@@ -47,14 +63,22 @@ class Stack:
     def _ready(self):
         return self._record().get("phase") == "ready"
 
+    def _secret(self, name):
+        with open(os.path.join(self.state, "secrets", name), encoding="utf-8") as f:
+            return f.read().strip()
+
     def _login(self):
-        with open(os.path.join(self.state, "secrets", "admin-password"), encoding="utf-8") as f:
-            body = json.dumps({"username": "admin", "password": f.read().strip()})
+        body = json.dumps({"username": "admin", "password": self._secret("admin-password")})
         status, _, answer = fetch(self.port, "/api/auth/login",
                                   {"Content-Type": "application/json"}, "POST", body)
         if status != 200:
             raise BenchError(f"login answers {status}: {answer[:300].decode(errors='replace')}")
         return json.loads(answer)["access_token"]
+
+    def workers(self):
+        """The workers' entries in /api/health/memory: pid, rss_mb, requests."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return json.loads(verify(self.port, "/api/health/memory", headers))["workers"]
 
     def forget_logs(self):
         """A run writes gigabytes of log lines; all writers append, so they may be cut off."""
@@ -74,11 +98,13 @@ class Front:
         self.sizes = sizes  # name → bytes
         self.port = free_port()
         self.user = web_user()
+        self.cache_socket = children.path("cache/memcached.sock")
         for name, size in sizes.items():
             self._start_program("bare_fcgi", f"bare-{name}", "--socket", None, "--size", str(size),
                                 "--threads", THREADS)
             self._start_program("engine_echo", f"engine-{name}", None, THREADS, str(size))
             self._write(f"{name}.json", body_of(size))
+        self._start_memcached()
         self._start_php()
         self._start_nginx()
         self._check()
@@ -105,17 +131,43 @@ class Front:
         self.children.start(name, command, 10, lambda: os.path.exists(path))
         os.chmod(path, 0o666)
 
-    def _start_php(self):
+    def _start_memcached(self):
+        """PHP's own, with what Ziggie would find in its caches: the principal and the sample."""
+        os.mkdir(self.children.path("cache"), 0o711)
+        path = self.cache_socket
+        as_user = []
+        if self.user:
+            os.chown(self.children.path("cache"), self.user.pw_uid, self.user.pw_gid)
+            as_user = ["-u", self.user.pw_name]
+        self.children.start("memcached", [find_program("memcached"), "-s", path, "-a", "0777",
+                                          "-m", "64", "-t", "2", *as_user],
+                            10, lambda: os.path.exists(path))
+        token = hashlib.sha256(self.stack.token.encode()).hexdigest()
+        principal = {"username": "admin", "role": "admin", "expires": int(time.time()) + 86400}
+        _memcached_set(path, f"token:{token}", json.dumps(principal))
+        _memcached_set(path, "processes", body_of(self.sizes["processes"]))
+
+    def _write_scripts(self):
         for name, size in self.sizes.items():
             self._write(f"constant-{name}.php", self._fill(
                 "php/constant.php.in", {"SIZE": str(size), "BODY": body_of(size)}))
         self._write("opcache.php", self._fill("php/opcache.php", {}))
+        self._write("cached.php", self._fill("php/cached.php.in", {
+            "MEMCACHED": self.cache_socket, "VALUE": "processes"}))
+        self._write("read.php", self._fill("php/read.php.in", {
+            "USER": "ziggie", "DATABASE": "ziggie", "SOCKET": self.stack.db_socket,
+            "PASSWORD": self.stack.db_password}))
+
+    def _start_php(self):
+        self._write_scripts()
         user = f"user = {self.user.pw_name}" if self.user else ""
         config = self._write("fpm.conf", self._fill(
             "php/fpm.conf.in", {"RUN_DIR": self.children.folder, "USER": user}))
         path = self.children.path("php.sock")
         # No ini files: what the system's PHP is set up for costs this peer nothing.
-        settings = ("zend_extension=opcache", "opcache.enable=1", "opcache.validate_timestamps=0",
+        settings = ("extension=igbinary", "extension=msgpack", "extension=memcached",
+                    "extension=mysqlnd", "extension=mysqli",
+                    "zend_extension=opcache", "opcache.enable=1", "opcache.validate_timestamps=0",
                     "opcache.file_update_protection=0", "expose_php=0", "variables_order=GPS")
         command = [find_program("php-fpm8.2", "php-fpm8.4", "php-fpm"), "-n", "-y", config, "-F"]
         for setting in settings:
@@ -136,17 +188,17 @@ class Front:
                 f"location = /bench/static-{name} {{ alias {self.children.path(name)}.json; }}",
                 f"location = /bench/bare-{name} {{ fastcgi_pass bare-{name}; }}",
                 f"location = /bench/engine-{name} {{ fastcgi_pass engine-{name}; }}",
-                # A child serves one connection: those that nginx keeps would keep the
-                # children from all other connections, for ever.
-                f"location = /bench/php-{name} {{ set $bench_script constant-{name}.php; "
-                f"fastcgi_keep_conn off; fastcgi_pass unix:{self.children.path('php.sock')}; }}",
+                self._php_location(f"php-{name}", f"constant-{name}.php"),
             ]
-        text += [
-            "location = /bench/opcache { set $bench_script opcache.php; fastcgi_keep_conn off; "
-            f"fastcgi_pass unix:{self.children.path('php.sock')}; }}",
-            "location / { fastcgi_pass ziggie; }",
-        ]
+        text += [self._php_location(name, f"{name}.php") for name in ("cached", "read", "opcache")]
+        text.append("location / { fastcgi_pass ziggie; }")
         return "\n        ".join(text)
+
+    def _php_location(self, name, script):
+        """A child serves one connection: those that nginx keeps would keep the children from
+        all other connections, for ever."""
+        return (f"location = /bench/{name} {{ set $bench_script {script}; fastcgi_keep_conn off; "
+                f"fastcgi_pass unix:{self.children.path('php.sock')}; }}")
 
     def _start_nginx(self):
         run_dir = self.children.folder
@@ -173,8 +225,13 @@ class Front:
                 body = verify(self.port, f"/bench/{peer}-{name}", {}, size)
                 if peer != "engine" and body.decode() != body_of(size):
                     raise BenchError(f"{peer} answers other bytes than expected")
+        headers = {"Authorization": f"Bearer {self.stack.token}"}
+        verify(self.port, "/bench/cached", headers, self.sizes["processes"])
+        if verify(self.port, "/bench/read", headers) != verify(self.port, VALIDATE, headers):
+            raise BenchError("PHP reads something else of the token than Ziggie does")
         state = json.loads(verify(self.port, "/bench/opcache", {}))
-        missing = {f"constant-{name}.php" for name in self.sizes} - set(state["scripts"])
+        missing = {f"constant-{name}.php" for name in self.sizes} | {"cached.php", "read.php"}
+        missing -= set(state["scripts"])
         if not state["enabled"] or missing:
             raise BenchError(f"php-fpm runs without opcache: {state}")
 
