@@ -4,6 +4,7 @@
  * descriptor 0.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 #include "worker/engine.h"
 #include "worker/upkeep.h"
 
-enum { LISTEN_FDS_START = 3 };
+/* Heaps that the threads share; docs/decisions/0011. */
+enum { LISTEN_FDS_START = 3, HEAPS = 2 };
 
 static const char help[] =
     "Usage: ziggie-worker [--config FILE] [--SETTING=VALUE]...\n"
@@ -118,6 +120,7 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 	};
 	sigset_t taken;
 	program_take_signals(&taken);
+	mallopt(M_ARENA_MAX, HEAPS);
 	enum err err = log_start_flusher(why);
 	if (err != ERR_OK)
 		return err;

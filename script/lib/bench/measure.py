@@ -149,15 +149,21 @@ def clients(bench):
 
 
 def memory(bench):
-    """Comes first: the workers have served next to nothing."""
-    title = f"A worker's memory, all routes in turn, {CLIENTS} clients"
+    """Comes first: the workers have served next to nothing.
+
+    A connection keeps its buffers, so memory follows the most connections that there ever were
+    at once; more clients until the first reading than after it leave the number of requests as
+    the only difference.
+    """
+    title = (f"A worker's memory, all routes in turn, {2 * CLIENTS} clients at first and then "
+             f"{CLIENTS}")
     print(f"\n{title}")
     paths = [HEALTH, VALIDATE, *("/api/system/" + name for name in ROUTES)]
     pids = {worker["pid"] for worker in bench.stack.workers()}
     rows, rss = [], []
-    for goal in (FEW, MANY):
+    for goal, clients, seconds in ((FEW, 2 * CLIENTS, 1), (MANY, CLIENTS, bench.given.seconds)):
         while (served := sum(w["requests"] for w in bench.stack.workers())) < goal:
-            seen = bench.load(paths, CLIENTS, 1 if goal == FEW else bench.given.seconds)
+            seen = bench.load(paths, clients, seconds)
             if seen.errors:
                 raise BenchError(f"{seen.errors} errors while the memory is measured")
         if {worker["pid"] for worker in bench.stack.workers()} != pids:
