@@ -15,7 +15,7 @@ PEERS = ("bare", "engine", "static", "php")
 VALIDATE = "/api/auth/validate"
 # As deploy/nginx ships the upstream of the application.
 THREADS = "16"
-KEPT = "keepalive 128;\n        keepalive_timeout 5s;\n        keepalive_requests 100000;"
+KEPT = "keepalive 512;\n        keepalive_timeout 5s;\n        keepalive_requests 100000;"
 
 
 def body_of(size):
