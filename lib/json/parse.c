@@ -16,15 +16,45 @@ static struct json_object *object_of(const struct json_node *node)
 	return (struct json_object *)(uintptr_t)node;
 }
 
+static size_t digits_at(const char *text, size_t len)
+{
+	size_t count = 0;
+	while (count < len && text[count] >= '0' && text[count] <= '9')
+		count++;
+	return count;
+}
+
+/* The length of the number that begins here, 0 when it is none of RFC 8259, 6. */
+static size_t number_at(const char *text, size_t len)
+{
+	size_t at = text[0] == '-', count = digits_at(text + at, len - at);
+	if (count == 0 || (count > 1 && text[at] == '0'))
+		return 0;
+	at += count;
+	if (at < len && text[at] == '.') {
+		count = digits_at(text + at + 1, len - at - 1);
+		if (count == 0)
+			return 0;
+		at += 1 + count;
+	}
+	if (at < len && (text[at] == 'e' || text[at] == 'E')) {
+		at++;
+		at += at < len && (text[at] == '+' || text[at] == '-');
+		count = digits_at(text + at, len - at);
+		at = count > 0 ? at + count : 0;
+	}
+	return at;
+}
+
 /* What stands outside of strings. */
 struct outline {
 	size_t colons;
-	bool foreign; /* a character that JSON does not have where it stands */
+	bool foreign; /* a character or number that JSON does not have */
 };
 
 static struct outline outline_of(const char *text, size_t len)
 {
-	static const char own[] = "{}[]:,-+.0123456789eE \t\r\ntrufalsn";
+	static const char own[] = "{}[]:, \t\r\ntruefalsn";
 	struct outline outline = {0};
 	bool in_string = false;
 	for (size_t i = 0; i < len; i++) {
@@ -34,7 +64,11 @@ static struct outline outline_of(const char *text, size_t len)
 			in_string = !in_string;
 		else if (in_string)
 			outline.foreign |= (unsigned char)text[i] < 0x20;
-		else {
+		else if (text[i] == '-' || digits_at(text + i, 1) > 0) {
+			size_t number = number_at(text + i, len - i);
+			outline.foreign |= number == 0;
+			i += number > 0 ? number - 1 : 0;
+		} else {
 			outline.colons += text[i] == ':';
 			outline.foreign |= strchr(own, text[i]) == NULL;
 		}
@@ -134,9 +168,11 @@ enum err json_parse(const char *text, size_t len, struct json_doc **out, struct 
 		return err_set(why, ERR_MALFORMED, "the body is not valid UTF-8");
 	if (memchr(text, '\0', len) != NULL)
 		return err_set(why, ERR_MALFORMED, "the body holds a NUL byte");
-	/* json-c takes NaN, comments, single quotes and bare newlines even when it is strict. */
+	/* Even when it is strict, json-c takes NaN, comments, single quotes, bare newlines, -01, 1.
+	 * and .5 */
 	if (outline_of(text, len).foreign)
-		return err_set(why, ERR_MALFORMED, "broken JSON: a character outside of its place");
+		return err_set(why, ERR_MALFORMED,
+			       "broken JSON: a character or number that it does not have");
 	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
 	if (tokener == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory parsing JSON");

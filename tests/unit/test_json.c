@@ -69,6 +69,20 @@ static void test_what_is_not_strict_json_is_refused(void **state)
 	assert_int_equal(parse("null", 4), ERR_INVALID);
 }
 
+static void test_numbers_are_those_of_the_standard(void **state)
+{
+	(void)state;
+	const char *good[] = {"0", "-0", "10", "0.5", "-1.05e-7", "1E+0", "[1,2]", "{\"a\":-1}"};
+	const char *bad[] = {"00", "-01", "01.5", "1.",  "-.5",   ".5",   "2.e3", "1e",    "1e+",
+			     "-",  "--1", "+1",   "1-2", "1.5.2", "1e5.", "[-]",  "1e2e3", "E1"};
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (parse(good[i], strlen(good[i])) != ERR_OK)
+			fail_msg("%s was refused", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (parse(bad[i], strlen(bad[i])) != ERR_MALFORMED)
+			fail_msg("%s was taken", bad[i]);
+}
+
 static void test_depth_is_bounded(void **state)
 {
 	(void)state;
@@ -152,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_valid_texts_are_taken),
 	    cmocka_unit_test(test_what_is_not_strict_json_is_refused),
+	    cmocka_unit_test(test_numbers_are_those_of_the_standard),
 	    cmocka_unit_test(test_depth_is_bounded),
 	    cmocka_unit_test(test_all_field_errors_are_collected),
 	    cmocka_unit_test(test_body_that_is_no_object),
