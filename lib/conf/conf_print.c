@@ -11,10 +11,13 @@ static bool is_text(const struct conf_row *row)
 void conf_format(const struct conf *c, enum conf_id id, struct strbuf *out)
 {
 	const struct conf_row *row = &conf_rows[id];
+	const char *text = c->values[id].text;
 	if (!is_text(row))
 		conf_value_format(row, c->values[id].number, out);
+	else if (strchr(text, '"') == NULL)
+		strbuf_addf(out, "\"%s\"", text);
 	else
-		strbuf_addf(out, "\"%s\"", c->values[id].text);
+		strbuf_adds(out, text); /* quotes can't be quoted, but stand inside of plain text */
 }
 
 void conf_print(const struct conf *c, struct strbuf *out)

@@ -121,6 +121,28 @@ static void test_check_reports_every_error(void **state)
 	conf_release(&c);
 }
 
+static void test_what_is_printed_can_be_read(void **state)
+{
+	(void)state;
+	struct conf c, again;
+	struct strbuf printed = STRBUF_INIT, report = STRBUF_INIT;
+	write_file("host_id = a\"b \" c # and a comment\nmemcached = \" /x #1\"\nthreads = 7\n");
+	assert_int_equal(conf_init(&c, NULL), ERR_OK);
+	assert_int_equal(conf_check_file(&c, file, &report), 0);
+	assert_string_equal(conf_host_id(&c), "a\"b \" c");
+	conf_print(&c, &printed);
+	write_file(printed.data);
+	assert_int_equal(conf_init(&again, NULL), ERR_OK);
+	assert_int_equal(conf_check_file(&again, file, &report), 0);
+	assert_string_equal(conf_host_id(&again), conf_host_id(&c));
+	assert_string_equal(conf_text(&again, memcached), " /x #1");
+	assert_int_equal(conf_number(&again, threads), 7);
+	conf_release(&c);
+	conf_release(&again);
+	strbuf_release(&printed);
+	strbuf_release(&report);
+}
+
 static void test_missing_file_is_an_error(void **state)
 {
 	(void)state;
@@ -173,6 +195,7 @@ int main(void)
 	    cmocka_unit_test(test_later_sources_win),
 	    cmocka_unit_test(test_errors_name_file_line_key_and_range),
 	    cmocka_unit_test(test_check_reports_every_error),
+	    cmocka_unit_test(test_what_is_printed_can_be_read),
 	    cmocka_unit_test(test_missing_file_is_an_error),
 	    cmocka_unit_test(test_unknown_variable_is_an_error),
 	    cmocka_unit_test(test_example_is_the_defaults),
