@@ -59,7 +59,7 @@ enum err form_get(struct arena *arena, const char *text, size_t len, const char 
 		const char *stop = next != NULL ? next : end;
 		const char *equals = memchr(at, '=', (size_t)(stop - at));
 		const char *name_end = equals != NULL ? equals : stop;
-		if (decodes_to(arena, at, (size_t)(name_end - at), name)) {
+		if (stop > at && decodes_to(arena, at, (size_t)(name_end - at), name)) {
 			if (found != NULL)
 				return err_set(why, ERR_INVALID, "%s: is given twice", name);
 			const char *value = equals != NULL ? equals + 1 : stop;

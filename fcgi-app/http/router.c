@@ -189,10 +189,11 @@ static enum err split(struct walk *w, const char *path, size_t len, struct errms
 		if (path == stop && stop == end)
 			break; /* a trailing slash */
 		if (w->count == SEGMENTS_MAX)
-			return err_set(why, ERR_NOT_FOUND, "no such path");
+			return ERR_NOT_FOUND; /* no row is that long */
 		w->segments[w->count] = path;
 		w->lens[w->count] = (size_t)(stop - path);
 		if (memchr(path, '%', w->lens[w->count]) != NULL ||
+		    memchr(path, '\0', w->lens[w->count]) != NULL ||
 		    !utf8_valid(path, w->lens[w->count])) {
 			char *decoded = form_decode(w->arena, path, (size_t)(stop - path), false);
 			if (decoded == NULL)

@@ -122,6 +122,27 @@ static void test_segments_are_decoded_after_the_split(void **state)
 	assert_ptr_equal(router_peek(router, HTTP_GET, "/api/agents/x", 13), &rows[4]);
 }
 
+static void test_a_raw_nul_is_malformed(void **state)
+{
+	(void)state;
+	static const char path[] = "/api/agents/x\0y";
+	struct route_match match;
+	assert_int_equal(
+	    router_find(router, &arena, HTTP_GET, path, sizeof(path) - 1, &match, NULL),
+	    ERR_MALFORMED);
+}
+
+static void test_no_message_without_an_error(void **state)
+{
+	(void)state;
+	static const char path[] = "/1/2/3/4/5/6/7/8/9/10/11/12/13/14";
+	struct route_match match;
+	struct errmsg why = ERRMSG_INIT;
+	assert_int_equal(
+	    router_find(router, &arena, HTTP_GET, path, sizeof(path) - 1, &match, &why), ERR_OK);
+	assert_string_equal(why.text, "");
+}
+
 static void test_rows_without_policy_are_refused(void **state)
 {
 	(void)state;
@@ -164,6 +185,7 @@ static void test_forms(void **state)
 	expect_form("a=x+y%2Bz=&b", "a", ERR_OK, "x y+z=");
 	expect_form("%61=1", "a", ERR_OK, "1");
 	expect_form("&&a=1&", "a", ERR_OK, "1");
+	expect_form("&&=1", "", ERR_OK, "1");
 	expect_form("a=1&a=2", "a", ERR_INVALID, NULL);
 	expect_form("a=%2", "a", ERR_INVALID, NULL);
 	expect_form("a=%00", "a", ERR_INVALID, NULL);
@@ -177,6 +199,8 @@ int main(void)
 	    cmocka_unit_test(test_a_dead_end_is_walked_back),
 	    cmocka_unit_test(test_methods_that_the_path_has),
 	    cmocka_unit_test(test_segments_are_decoded_after_the_split),
+	    cmocka_unit_test(test_a_raw_nul_is_malformed),
+	    cmocka_unit_test(test_no_message_without_an_error),
 	    cmocka_unit_test(test_rows_without_policy_are_refused),
 	    cmocka_unit_test(test_forms),
 	};
