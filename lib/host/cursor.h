@@ -36,10 +36,10 @@ static inline bool span_is(struct span s, const char *text)
 	return s.len == strlen(text) && memcmp(s.text, text, s.len) == 0;
 }
 
-/* Copies with a NUL behind; false when it does not fit. */
+/* Copies with a NUL behind; false when it does not fit or holds a NUL itself. */
 static inline bool span_copy(struct span s, char *out, size_t size)
 {
-	if (s.len >= size)
+	if (s.len >= size || memchr(s.text, '\0', s.len) != NULL)
 		return false;
 	memcpy(out, s.text, s.len);
 	out[s.len] = '\0';

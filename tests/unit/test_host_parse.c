@@ -263,6 +263,7 @@ static void test_netdev(void **state)
 				   "    lo:5000 50 1 2 0 0 0 0 6000 60 3 4 0 0 0 0\n"
 				   "eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
 				   "broken: 1 2\n"
+				   "n\0l: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
 				   "a-name-of-sixteen: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n";
 	struct cursor file = cursor_over(TEXT(text));
 	struct netdev_row row;
