@@ -42,12 +42,26 @@ AC_DEFUN([ZIGGIE_HARDENING], [
 ])
 
 AC_DEFUN([ZIGGIE_INSTRUMENTATION], [
-  ZIGGIE_INSTR_CFLAGS=
+  ZIGGIE_INSTR_CFLAGS= ZIGGIE_FUZZ_LIBS=
   AS_CASE(["$with_sanitizer"],
     [no|''], [with_sanitizer=no],
     [yes], [AC_MSG_ERROR([--with-sanitizer needs a list, as in --with-sanitizer=address,undefined])],
     [ZIGGIE_INSTR_CFLAGS="-fsanitize=$with_sanitizer -fno-sanitize-recover=all -fno-omit-frame-pointer"
      AC_DEFINE([ZIGGIE_SANITIZED], [1], [Built with a sanitizer])])
   AS_IF([test "x$enable_coverage" = xyes], [ZIGGIE_INSTR_CFLAGS="$ZIGGIE_INSTR_CFLAGS --coverage"])
+  AS_IF([test "x$enable_fuzzing" = xyes], [
+    ZIGGIE_INSTR_CFLAGS="$ZIGGIE_INSTR_CFLAGS -fsanitize=fuzzer-no-link"
+    ZIGGIE_FUZZ_LIBS=-fsanitize=fuzzer
+    ziggie_saved_CFLAGS=$CFLAGS ziggie_saved_LIBS=$LIBS
+    CFLAGS="$CFLAGS $ZIGGIE_INSTR_CFLAGS" LIBS="$ZIGGIE_FUZZ_LIBS $LIBS"
+    AC_MSG_CHECKING([whether $CC brings libFuzzer])
+    AC_LINK_IFELSE([AC_LANG_SOURCE([int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
+int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d != 0 && n == 0; }])],
+      [AC_MSG_RESULT([yes])],
+      [AC_MSG_RESULT([no])
+       AC_MSG_ERROR([--enable-fuzzing needs clang and its runtime (CC=clang; Debian: clang, libclang-rt-dev)])])
+    CFLAGS=$ziggie_saved_CFLAGS LIBS=$ziggie_saved_LIBS])
+  AM_CONDITIONAL([FUZZING], [test "x$enable_fuzzing" = xyes])
   AC_SUBST([ZIGGIE_INSTR_CFLAGS])
+  AC_SUBST([ZIGGIE_FUZZ_LIBS])
 ])

@@ -10,7 +10,6 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -421,48 +420,6 @@ static void test_services(void **state)
 	assert_false(services_next(&file, &row));
 }
 
-/* ---- all parsers on anything: the fuzz target ---- */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const char *const samples[] = {
-    "42 (a) b)" AFTER_NAME "\n",
-    stat_text,
-    "MemTotal: 100 kB\nMemAvailable: 60 kB\n",
-    "some avg10=1.50 avg60=0.75 avg300=0.10 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 "
-    "total=0\n",
-    "    lo:5000 50 1 2 0 0 0 0 6000 60 3 4 0 0 0 0\n",
-    " 254 0 vda 1000 20 80000 300 500 10 40000 200 0 600 500 0 0\n",
-    "/dev/a /with\\040blank ext4 rw 0 0\nnodev\tzfs\nssh 22/tcp\nUid:\t1\n",
-    "   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A "
-    "00000000:00000000 00:00000000 00000000 1 0 77 1\n",
-    "ziggie-sample 1 processes 5 2 76\n{}1 1048576\n"
-    "4 1 S 2 8192 15 1700000000000000 3 4 a b root\n1 0 S 1 0 0 0 0 0  \n",
-    "ziggie-sample 1 stats 5 2 51\n{}12.500 2 1000 600 400 40.000 5000 1000 4000 20.000\n",
-    "model name : x\ncpu MHz : 1.5\nphysical id : 0\ncore id : 3\n",
-};
-
-/* Each cut and each changed byte, in a block of exactly its size for the sanitizer to watch. */
-static void test_nothing_is_read_past_the_end(void **state)
-{
-	(void)state;
-	static const char bytes[] = "\0\n :)(9-\\\xff";
-	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
-		size_t full = strlen(samples[i]);
-		for (size_t len = 0; len <= full; len++) {
-			char *copy = malloc(len > 0 ? len : 1);
-			assert_non_null(copy);
-			memcpy(copy, samples[i], len);
-			LLVMFuzzerTestOneInput((const uint8_t *)copy, len);
-			for (size_t b = 0; b + 1 < sizeof(bytes) && len > 0; b++) {
-				copy[(len * 7 + b) % len] = bytes[b];
-				LLVMFuzzerTestOneInput((const uint8_t *)copy, len);
-			}
-			free(copy);
-		}
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,7 +441,6 @@ int main(void)
 	    cmocka_unit_test(test_diag),
 	    cmocka_unit_test(test_diag_refuses_what_is_cut),
 	    cmocka_unit_test(test_services),
-	    cmocka_unit_test(test_nothing_is_read_past_the_end),
 	};
 	return cmocka_run_group_tests_name("host_parse", tests, NULL, NULL);
 }

@@ -1,0 +1,77 @@
+/*
+ * A JSON body.  The parser takes what the reference takes and refuses the rest,
+ * with a message.  Strings that it hands out are text, and come back when they are
+ * written and read again.  The writer's output is JSON whatever it is given.
+ */
+#include "fuzz.h"
+#include "json/parse.h"
+#include "json/writer.h"
+#include "reference.h"
+
+enum { DEEPEST = 32 };
+
+/* {"a": text}, read back: the same text, unless it was no text to begin with. */
+static void check_way_back(const char *text, size_t len)
+{
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	struct json_writer w;
+	json_init(&w, &out);
+	json_object(&w);
+	json_key(&w, "a");
+	json_stringn(&w, text, len);
+	json_end(&w);
+	AN_INVARIANT(json_ok(&w) && reference_utf8(out.data, out.len));
+	struct json_doc *doc = NULL;
+	enum err err = json_parse(out.data, out.len, &doc, NULL);
+	bool has_nul = memchr(text, '\0', len) != NULL;
+	AN_INVARIANT(err == (has_nul ? ERR_MALFORMED : ERR_OK));
+	AN_INVARIANT(has_nul || reference_json(out.data, out.len).taken);
+	if (err != ERR_OK)
+		return;
+	struct json_fields f;
+	json_fields_init(&f, json_root(doc));
+	const char *again = json_need_string(&f, "a", 0, SIZE_MAX);
+	AN_INVARIANT(again != NULL && reference_utf8(again, strlen(again)));
+	if (reference_utf8(text, len))
+		AN_INVARIANT(strlen(again) == len && memcmp(again, text, len) == 0);
+	json_doc_free(doc);
+}
+
+/* The fields that routes ask for: an error each time that there is no string to return. */
+static void check_fields(const struct json_doc *doc)
+{
+	static const char *const names[] = {"a", "username", "", "\xc3\xa9"};
+	struct json_fields f;
+	json_fields_init(&f, json_root(doc));
+	size_t expected = f.error_count;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		bool present;
+		const char *needed = json_need_string(&f, names[i], 0, SIZE_MAX);
+		expected += needed == NULL && f.object != NULL;
+		AN_INVARIANT(f.error_count == expected);
+		const char *wanted = json_want_string(&f, names[i], 0, SIZE_MAX, &present);
+		AN_INVARIANT(wanted == needed && (present || needed == NULL));
+		expected = f.error_count;
+		if (needed != NULL)
+			check_way_back(needed, strlen(needed));
+	}
+	for (size_t i = 0; i < f.error_count; i++)
+		AN_INVARIANT(f.errors[i].detail[0] != '\0');
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *text = (const char *)data;
+	struct reference_json wanted = reference_json(text, size);
+	struct json_doc *doc = NULL;
+	struct errmsg why = ERRMSG_INIT;
+	enum err err = json_parse(text, size, &doc, &why);
+	bool taken = wanted.taken && wanted.deep <= DEEPEST;
+	AN_INVARIANT(err == (!taken ? ERR_MALFORMED : wanted.is_null ? ERR_INVALID : ERR_OK));
+	AN_INVARIANT((err == ERR_OK) == (doc != NULL && why.text[0] == '\0'));
+	if (doc != NULL)
+		check_fields(doc);
+	json_doc_free(doc);
+	check_way_back(text, size);
+	return 0;
+}
