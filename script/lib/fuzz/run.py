@@ -1,0 +1,120 @@
+"""One bounded run of one target under libFuzzer, and what is kept of it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+NICE = ["nice", "-n", "19"]
+LIMITS = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=4096"]
+PATIENCE = 30  # seconds that a run may take to end
+CORPUS_FILES, CORPUS_BYTES = 60, 32 * 1024  # of a target, what is kept for `make check`
+
+PROGRESS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+)", re.M)
+EXECUTED = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.M)
+DIGEST = re.compile(r"[0-9a-f]{40}")
+
+
+class Run:
+    """Started by making it; poll() until it gives a result."""
+
+    def __init__(self, target, build, state, seconds):
+        self.target = target
+        folder = os.path.join(state, target.name)
+        corpus = os.path.join(folder, "corpus")
+        self.findings = os.path.join(folder, "findings")
+        for path in (corpus, self.findings):
+            os.makedirs(path, exist_ok=True)
+        self.known = set(os.listdir(self.findings))
+        self.log = os.path.join(folder, "log")
+        self.started = time.monotonic()
+        self.deadline = self.started + seconds + PATIENCE
+        with open(self.log, "wb") as log:
+            # A session of its own: Ctrl-C is for us, who end it so that it says its numbers.
+            self.process = subprocess.Popen(
+                NICE + [os.path.join(build, target.program), f"-max_total_time={int(seconds)}",
+                        "-print_final_stats=1", f"-artifact_prefix={self.findings}/", *LIMITS,
+                        corpus, target.seeds],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def stop(self):
+        """Asks it to end; poll() sees it do so."""
+        self.deadline = min(self.deadline, time.monotonic() + PATIENCE)
+        os.kill(self.process.pid, signal.SIGUSR1)
+
+    def poll(self):
+        """None while it runs, then its numbers."""
+        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        if pid == 0:
+            if time.monotonic() > self.deadline:
+                os.kill(self.process.pid, signal.SIGKILL)
+            return None
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            text = f.read()
+        progress = PROGRESS.findall(text)
+        executed = EXECUTED.findall(text) or [line[0] for line in progress] or [0]
+        found = sorted(set(os.listdir(self.findings)) - self.known)
+        return {"wall_s": time.monotonic() - self.started,
+                "cpu_s": usage.ru_utime + usage.ru_stime,
+                "executions": int(executed[-1]),
+                "edges": int(progress[-1][1]) if progress else 0,
+                "features": int(progress[-1][2]) if progress else 0,
+                "findings": len(found),
+                "paths": [os.path.join(self.findings, name) for name in found],
+                "status": self.process.returncode}
+
+
+def still_fails(target, build, path):
+    done = subprocess.run([os.path.join(build, target.program), *LIMITS, path], check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, timeout=PATIENCE)
+    return done.returncode != 0
+
+
+def open_findings(target, build, state):
+    """Inputs that still fail; those that do not any more are put aside."""
+    folder = os.path.join(state, target.name, "findings")
+    mended = os.path.join(state, target.name, "mended")
+    still = []
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        path = os.path.join(folder, name)
+        if still_fails(target, build, path):
+            still.append(path)
+        else:
+            os.makedirs(mended, exist_ok=True)
+            os.replace(path, os.path.join(mended, name))
+    return still
+
+
+def keep_corpus(target, build, state):
+    """
+    Renews what tests/fuzz/corpus holds of the inputs found: the fewest that reach what
+    all together reach, small ones first as far as there is room.  Files with a name of
+    their own stay; those named by a digest are libFuzzer's.
+    """
+    found = os.path.join(state, target.name, "corpus")
+    merged = os.path.join(state, target.name, "merged")
+    shutil.rmtree(merged, ignore_errors=True)
+    os.makedirs(merged)
+    named = [name for name in os.listdir(target.seeds) if not DIGEST.fullmatch(name)]
+    for name in named:
+        shutil.copy(os.path.join(target.seeds, name), merged)
+    subprocess.run(NICE + [os.path.join(build, target.program), "-set_cover_merge=1", *LIMITS,
+                           merged, found, target.seeds],
+                   check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, timeout=600)
+    new = sorted((os.path.getsize(os.path.join(merged, name)), name)
+                 for name in os.listdir(merged) if name not in named)
+    for name in os.listdir(target.seeds):
+        if name not in named:
+            os.unlink(os.path.join(target.seeds, name))
+    room = CORPUS_BYTES
+    for size, name in new[:CORPUS_FILES]:
+        room -= size
+        if room < 0:
+            break
+        shutil.copy(os.path.join(merged, name), target.seeds)
+    shutil.rmtree(merged)
