@@ -13,7 +13,7 @@ from harness import BUILD, SOURCE
 
 sys.path.insert(0, os.path.join(SOURCE, "script", "lib"))
 
-from bench import BenchError, load, measure, report
+from bench import BenchError, load, measure, profile, report
 from bench.children import Children
 from bench.peers import body_of
 
@@ -127,3 +127,21 @@ def test_a_missing_program_is_named():
         capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 69
     assert "/nowhere/bench/scan" in done.stderr
+
+
+def test_a_stack_is_booked_on_its_innermost_named_function():
+    # A copy inside of the log belongs to the log; waking nginx belongs to sending.
+    assert profile.part_of(["__memmove_avx", "log_write_buffered", "http_serve", "thread_main"]) \
+        == "the log line"
+    assert profile.part_of(["try_to_wake_up", "unix_stream_sendmsg", "__x64_sys_sendmsg",
+                            "do_syscall_64", "send_output"]).startswith("sendmsg:")
+    assert profile.part_of(["asm_sysvec_apic_timer_interrupt"]).startswith("interrupts")
+
+
+def test_stacks_are_read_as_perf_prints_them():
+    text = ("\t    55d1 codec_feed.isra.0+0x12\n\t    55d2 connection_run\n\n"
+            "\t    7f00 [unknown]\n\n"
+            "\tffff81 _raw_spin_unlock\n\tffff82 __x64_sys_epoll_wait+0x1\n\n")
+    parts = profile.parse_stacks(text)
+    assert parts == {"decoding FastCGI": 1, "interrupts, and what no stack names": 1,
+                     "epoll_wait: waiting for the next request": 1}
