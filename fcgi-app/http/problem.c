@@ -25,6 +25,34 @@ static void put_error_header(struct http_response *response, enum err err)
 	}
 }
 
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* What RFC 3986 lets stand in a path, escapes included. */
+static bool may_stand_in_path(const char *at)
+{
+	static const char marks[] = "/-._~!$&'()*+,;=:@";
+	if (*at == '%')
+		return is_hex(at[1]) && is_hex(at[2]);
+	return (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
+	       (*at >= '0' && *at <= '9') || strchr(marks, *at) != NULL;
+}
+
+/* The path as a URI reference; a web server hands on whatever the client wrote. */
+static void put_instance(struct json_writer *w, const char *path)
+{
+	STRBUF_CLEANUP uri = STRBUF_INIT;
+	for (const char *at = path; *at != '\0'; at++) {
+		if (may_stand_in_path(at))
+			strbuf_addc(&uri, *at);
+		else
+			strbuf_addf(&uri, "%%%02X", (unsigned char)*at);
+	}
+	json_put_string(w, "instance", uri.failed ? "" : uri.data);
+}
+
 static void begin_problem(struct json_writer *w, const struct http_request *r,
 			  struct http_response *response, enum err err, const char *detail)
 {
@@ -40,7 +68,7 @@ static void begin_problem(struct json_writer *w, const struct http_request *r,
 	json_put_string(w, "title", err_text(err));
 	json_put_int(w, "status", response->status);
 	json_put_string(w, "detail", detail == NULL || detail[0] == '\0' ? err_text(err) : detail);
-	json_put_string(w, "instance", r->path != NULL ? r->path : "");
+	put_instance(w, r->path != NULL ? r->path : "");
 	json_put_string(w, "request_id", r->id);
 }
 
@@ -57,12 +85,11 @@ static void put_field_error(struct json_writer *w, const char *field, size_t len
 /* A message "field: what is wrong" also goes to errors[], so that clients find the field. */
 static void put_named_field(struct json_writer *w, const char *detail)
 {
-	const char *colon = strstr(detail, ": ");
-	if (colon == NULL || strcspn(detail, " ") < (size_t)(colon - detail))
-		return;
+	const char *colon = detail != NULL ? strstr(detail, ": ") : NULL;
 	json_key(w, "errors");
 	json_array(w);
-	put_field_error(w, detail, (size_t)(colon - detail), colon + 2);
+	if (colon != NULL && strcspn(detail, " ") > (size_t)(colon - detail))
+		put_field_error(w, detail, (size_t)(colon - detail), colon + 2);
 	json_end(w);
 }
 
@@ -73,7 +100,7 @@ void problem_fill(const struct http_request *r, struct http_response *response, 
 	strbuf_clear(&response->headers);
 	put_error_header(response, err);
 	begin_problem(&w, r, response, err, detail);
-	if (err == ERR_INVALID && detail != NULL)
+	if (err == ERR_INVALID)
 		put_named_field(&w, detail);
 	json_end(&w);
 }

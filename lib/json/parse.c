@@ -194,7 +194,7 @@ enum err json_parse(const char *text, size_t len, struct json_doc **out, struct 
 			       json_tokener_error_desc(error));
 	}
 	if (root == NULL)
-		return err_set(why, ERR_INVALID, "the body must be a JSON object, not null");
+		return err_set(why, ERR_INVALID, "body: must be a JSON object, not null");
 	enum err err = check_beyond_json_c(text, len, root, why);
 	if (err != ERR_OK) {
 		json_object_put(root);

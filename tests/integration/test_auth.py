@@ -148,9 +148,12 @@ def test_disabled_is_told_only_to_who_knows_the_password(stack, api, account):
     ({"username": 7, "password": ["x"]}, {"username", "password"}),
     ({"username": None, "password": PASSWORD}, {"username"}),
     (["abc"], {"body"}),
+    (None, {"body"}),
 ])
 def test_login_names_every_bad_field(api, body, fields):
-    assert fields_of(api.post("/api/auth/login", json=body)) == fields
+    answer = api.post("/api/auth/login", data=json.dumps(body),
+                      headers={"Content-Type": "application/json"})
+    assert fields_of(answer) == fields
 
 
 @pytest.mark.parametrize("form,fields", [
