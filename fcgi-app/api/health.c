@@ -14,7 +14,8 @@
 #include "json/writer.h"
 #include "shm/scoreboard.h"
 
-/* What was asked of the predecessor's operators: a warning above 90 %, critical above 95 %. */
+/* As the predecessor had it: /health/detailed warns above these, /api/health/memory from these on.
+ */
 static const double detailed_warning = 90, detailed_critical = 95;
 static const double memory_warning = 75, memory_critical = 85;
 static const double bytes_per_gb = 1 << 30, bytes_per_mb = 1 << 20;
@@ -28,6 +29,12 @@ static void begin(struct json_writer *w, struct http_response *response)
 static void put_now(struct json_writer *w)
 {
 	json_put_time_legacy(w, "timestamp", clock_wall_us());
+}
+
+static void not_yet(struct http_response *response)
+{
+	response->status = 503;
+	http_header(response, "Retry-After", "1");
 }
 
 static enum err get_health(struct http_request *r, struct http_response *response,
@@ -108,10 +115,8 @@ static enum err get_ready(struct http_request *r, struct http_response *response
 	bool ready = true;
 	for (size_t i = 0; i < CHECKS; i++)
 		ready = ready && checks[i].ready;
-	if (!ready) {
-		response->status = 503;
-		http_header(response, "Retry-After", "1");
-	}
+	if (!ready)
+		not_yet(response);
 	if (verbose != NULL) {
 		put_checks_verbose(response, checks, ready);
 		return ERR_OK;
@@ -136,7 +141,7 @@ static enum err get_startup(struct http_request *r, struct http_response *respon
 	(void)why;
 	bool complete = atomic_load(&r->app->ready);
 	if (!complete)
-		response->status = 503;
+		not_yet(response);
 	struct json_writer w;
 	begin(&w, response);
 	json_put_bool(&w, "startup_complete", complete);
@@ -146,9 +151,9 @@ static enum err get_startup(struct http_request *r, struct http_response *respon
 	return ERR_OK;
 }
 
-static const char *grade(double percent, double warning, double critical, const char *fine)
+static const char *grade(bool critical, bool warning, const char *fine)
 {
-	return percent >= critical ? "critical" : percent >= warning ? "warning" : fine;
+	return critical ? "critical" : warning ? "warning" : fine;
 }
 
 static double worst(const struct host_summary *s)
@@ -178,10 +183,11 @@ static enum err get_detailed(struct http_request *r, struct http_response *respo
 	enum err err = host_service_summary(r->app->host, &s, why);
 	if (err != ERR_OK)
 		return err;
+	double percent = worst(&s);
 	struct json_writer w;
 	begin(&w, response);
 	json_put_string(&w, "status",
-			grade(worst(&s), detailed_warning, detailed_critical, "healthy"));
+			grade(percent > detailed_critical, percent > detailed_warning, "healthy"));
 	put_now(&w);
 	json_put_string(&w, "version", PACKAGE_VERSION);
 	json_key(&w, "system");
@@ -234,8 +240,9 @@ static enum err get_memory(struct http_request *r, struct http_response *respons
 	struct json_writer w;
 	begin(&w, response);
 	json_put_string(&w, "status", "ok");
-	json_put_string(&w, "health",
-			grade(s.memory_percent, memory_warning, memory_critical, "ok"));
+	json_put_string(
+	    &w, "health",
+	    grade(s.memory_percent >= memory_critical, s.memory_percent >= memory_warning, "ok"));
 	json_key(&w, "memory");
 	json_object(&w);
 	put_mb(&w, "process_rss_mb", rss);

@@ -2,10 +2,13 @@
 
 import datetime
 import os
+import shutil
 import signal
 import time
 
 import pytest
+
+from harness import scratch_dir, wait_for
 
 
 def check_types(value, wanted):
@@ -87,6 +90,44 @@ def test_memory_lists_the_workers(stack, api, readonly_token):
     for worker in body["workers"]:
         assert worker["rss_mb"] > 1 and worker["state"] == "ready" and worker["requests"] >= 0
     assert all("pid" not in worker for worker in api.get("/api/health/memory").json()["workers"])
+
+
+def write_meminfo(root, used_percent):
+    """A machine of 10^6 kB, so that tenths of a percent are exact."""
+    available = round(1_000_000 - used_percent * 10_000)
+    with open(os.path.join(root, "new"), "w", encoding="utf-8") as f:
+        f.write(f"MemTotal: 1000000 kB\nMemFree: {available} kB\nMemAvailable: {available} kB\n"
+                "Buffers: 0 kB\nCached: 0 kB\nShmem: 0 kB\nSReclaimable: 0 kB\n"
+                "SwapTotal: 0 kB\nSwapFree: 0 kB\n")
+    os.rename(os.path.join(root, "new"), os.path.join(root, "meminfo"))
+
+
+@pytest.mark.limit(120)
+def test_health_grades_a_full_memory(fresh_stack):
+    """/health/detailed warns above 90 and 95 %, /api/health/memory from 75 and 85 % on."""
+    root = os.path.join(scratch_dir(), "proc")
+    os.mkdir(root)
+    for name in ("stat", "loadavg", "uptime", "cpuinfo"):  # the processor stands still
+        shutil.copyfile("/proc/" + name, os.path.join(root, name))
+    write_meminfo(root, 50)
+    try:
+        stack = fresh_stack("--workers", "1", settings={
+            "proc_root": root, "sample_interval": "100ms", "l1_ttl": "10ms"})
+        api = stack.api()
+        for percent, detailed, memory in (
+                (74.9, "healthy", "ok"), (75, "healthy", "warning"), (84.9, "healthy", "warning"),
+                (85, "healthy", "critical"), (90, "healthy", "critical"),
+                (90.1, "warning", "critical"), (95, "warning", "critical"),
+                (95.1, "critical", "critical")):
+            write_meminfo(root, percent)
+            wait_for(lambda p=percent: api.get("/health/detailed").json()["system"][
+                "memory_percent"] == p, 10, f"{percent} % of memory")
+            body = api.get("/health/detailed").json()
+            if body["system"]["disk_percent"] <= 90:  # the root disk is this machine's
+                assert body["status"] == detailed, percent
+            assert api.get("/api/health/memory").json()["health"] == memory, percent
+    finally:
+        shutil.rmtree(os.path.dirname(root))
 
 
 def test_info_and_front_page(api):
