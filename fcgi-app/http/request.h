@@ -33,12 +33,13 @@ extern const char *const http_phase_names[PHASE_COUNT];
 struct http_request {
 	struct app *app;
 	struct arena *arena;
+	unsigned slot; /* the thread's, in the scoreboard */
 	struct deadline deadline;
 	const struct param *params; /* as the web server sent them */
 	size_t param_count;
 
 	enum http_method method;
-	const char *path;  /* decoded and checked */
+	const char *path;  /* raw, as the client wrote it, without the query */
 	const char *query; /* raw, "" when there is none */
 	const char *body;
 	size_t body_len;

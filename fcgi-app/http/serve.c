@@ -81,14 +81,10 @@ static const char *raw_path(const struct http_request *r, size_t *len)
 	return uri;
 }
 
-static enum err find_route(struct http_request *r, struct route_match *match, struct errmsg *why)
+static enum http_method method_of(const struct http_request *r)
 {
 	const char *method = http_param(r, "REQUEST_METHOD");
-	r->method = http_method_parse(method != NULL ? method : "");
-	size_t len;
-	const char *path = raw_path(r, &len);
-	r->path = arena_strndup(r->arena, path, len);
-	return router_find(r->app->router, r->arena, r->method, path, len, match, why);
+	return method != NULL ? http_method_parse(method) : 0;
 }
 
 void http_classify(const struct app *app, struct http_input *in)
@@ -97,16 +93,12 @@ void http_classify(const struct app *app, struct http_input *in)
 	struct http_request r = {.params = in->params, .param_count = in->param_count};
 	in->arrived_ns = arrival(in, http_param(&r, "REQUEST_RECEIVED"), limit_ms);
 	in->deadline_ns = in->arrived_ns + limit_ms * NS_PER_MS;
-	in->weight = WEIGHT_LIGHT;
-	in->route = NULL;
-	const char *method = http_param(&r, "REQUEST_METHOD");
-	if (in->refused != ERR_OK || method == NULL)
-		return;
 	size_t len;
 	const char *path = raw_path(&r, &len);
-	in->route = router_peek(app->router, http_method_parse(method), path, len);
-	if (in->route != NULL)
-		in->weight = in->route->weight;
+	in->route = router_peek(app->router, method_of(&r), path, len);
+	/* Who is refused already only gets an answer, and waits for no turn. */
+	bool waits = in->route != NULL && in->refused == ERR_OK;
+	in->weight = waits ? in->route->weight : WEIGHT_LIGHT;
 }
 
 static void add_allow(struct http_response *response, unsigned allowed)
@@ -150,10 +142,14 @@ static enum err check_media_type(const struct http_request *r, struct errmsg *wh
 static enum err answer(struct http_request *r, struct http_response *response,
 		       const struct http_input *in, struct errmsg *why)
 {
-	if (in->refused != ERR_OK)
+	if (in->refused != ERR_OK) {
+		r->route = in->route;
 		return err_set(why, in->refused, "%s", in->refusal != NULL ? in->refusal : "");
+	}
 	struct route_match match;
-	enum err err = find_route(r, &match, why);
+	size_t len;
+	const char *path = raw_path(r, &len);
+	enum err err = router_find(r->app->router, r->arena, r->method, path, len, &match, why);
 	if (err != ERR_OK)
 		return err;
 	if (match.allowed == 0)
@@ -239,6 +235,7 @@ static void request_start(struct http_request *r, struct app *app, struct http_t
 	*r = (struct http_request){
 	    .app = app,
 	    .arena = &thread->arena,
+	    .slot = thread->slot,
 	    .deadline = {.at_ns = in->deadline_ns, .client_fd = in->client_fd},
 	    .params = in->params,
 	    .param_count = in->param_count,
@@ -254,6 +251,10 @@ static void request_start(struct http_request *r, struct app *app, struct http_t
 	r->query = query != NULL ? query : "";
 	const char *addr = http_param(r, "REMOTE_ADDR");
 	r->remote_addr = addr != NULL ? addr : "";
+	size_t len;
+	const char *path = raw_path(r, &len);
+	r->method = method_of(r);
+	r->path = arena_strndup(r->arena, path, len);
 	trace_start(r);
 }
 

@@ -35,7 +35,7 @@ struct http_input {
 	const char *refusal; /* the detail of such an answer; NULL takes the error's text */
 
 	/* Filled by http_classify. */
-	const struct route *route; /* NULL when there is none */
+	const struct route *route; /* for a refused request too; NULL when there is none */
 	enum route_weight weight;
 	int64_t arrived_ns;  /* when it came to the web server, or received_ns when unknown */
 	int64_t deadline_ns; /* monotonic; work past it has no reader */
