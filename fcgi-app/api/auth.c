@@ -9,6 +9,7 @@
 #include "http/authenticate.h"
 #include "http/request.h"
 #include "json/writer.h"
+#include "shm/scoreboard.h"
 #include "store/tokens.h"
 #include "store/users.h"
 
@@ -56,6 +57,11 @@ static enum err find_user(struct http_request *r, const char *username, struct u
 	if (err == ERR_OK || err == ERR_NOT_FOUND)
 		return ERR_OK;
 	return err_set(why, err, "%s", message.text);
+}
+
+static void count_attempt(struct http_request *r, enum scoreboard_counter counter)
+{
+	scoreboard_count(r->app->scoreboard, r->slot, counter, 1);
 }
 
 static enum err wrong_credentials(struct errmsg *why)
@@ -114,6 +120,8 @@ static enum err sign_in(struct http_request *r, struct http_response *response,
 {
 	struct user user;
 	enum err err = check_password(r, username, password, &user, why);
+	if (err == ERR_UNAUTHORIZED || err == ERR_FORBIDDEN)
+		count_attempt(r, COUNTER_login_failures);
 	if (err != ERR_OK)
 		return err;
 	int64_t lifetime_ms = conf_number(r->app->conf, token_lifetime);
@@ -124,6 +132,7 @@ static enum err sign_in(struct http_request *r, struct http_response *response,
 	err = open_session(r, &session, why);
 	if (err != ERR_OK)
 		return err;
+	count_attempt(r, COUNTER_logins);
 	struct json_writer w;
 	json_init(&w, &response->body);
 	json_object(&w);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cache/cache.h"
@@ -102,6 +103,17 @@ static void publish_cache(const struct upkeep *u, unsigned slot)
 	scoreboard_set_counter(board, slot, COUNTER_host_collected, host.collected);
 }
 
+static void publish_auth(const struct upkeep *u, unsigned slot)
+{
+	struct scoreboard *board = u->w->app.scoreboard;
+	struct auth_stats s;
+	auth_stats_read(u->w->app.auth, &s);
+	scoreboard_set_counter(board, slot, COUNTER_token_hits, s.remembered);
+	scoreboard_set_counter(board, slot, COUNTER_token_reads, s.read);
+	scoreboard_set_counter(board, slot, COUNTER_token_grace, s.grace);
+	scoreboard_set_counter(board, slot, COUNTER_token_unknown, s.refused);
+}
+
 static enum err check_schema(struct db_conn *db, struct errmsg *why)
 {
 	unsigned pending;
@@ -159,6 +171,7 @@ static void run_round(struct upkeep *u)
 	/* So that health knows how memcached is, even when no request asks it anything. */
 	cache_check(u->w->app.cache, NULL);
 	publish_cache(u, slot);
+	publish_auth(u, slot);
 	scoreboard_set_rss(u->w->app.scoreboard, host_own_rss());
 	int64_t now = clock_mono_ns();
 	if (now < u->next_check_ns && atomic_load(&u->w->app.database_trusted))

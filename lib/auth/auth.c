@@ -20,6 +20,8 @@ struct remembered {
 	struct principal principal;
 };
 
+enum check { CHECK_REMEMBERED, CHECK_READ, CHECK_GRACE, CHECK_REFUSED, CHECK_COUNT };
+
 struct auth {
 	struct auth_config config;
 	int64_t ttl_ns;
@@ -32,6 +34,7 @@ struct auth {
 	_Atomic uint64_t own_epoch;
 	_Atomic int64_t outage_until_ns; /* who may use the grace does not ask before */
 	_Atomic int64_t clean_at_ns;
+	_Atomic uint64_t checks[CHECK_COUNT];
 	size_t metrics_token_len; /* 0 for none */
 	uint8_t metrics_token[TOKEN_DIGEST_LEN];
 };
@@ -141,12 +144,37 @@ static enum err not_valid(struct errmsg *why)
 	return err_set(why, ERR_UNAUTHORIZED, "the token is not valid or has expired");
 }
 
-static enum err take(const struct principal *principal, struct principal *out, struct errmsg *why)
+static void count(struct auth *a, enum check check)
+{
+	atomic_fetch_add_explicit(&a->checks[check], 1, memory_order_relaxed);
+}
+
+static enum err refuse(struct auth *a, struct errmsg *why)
+{
+	count(a, CHECK_REFUSED);
+	return not_valid(why);
+}
+
+/* Lets the principal in, counted as found by `how`, unless the time is over. */
+static enum err take(struct auth *a, const struct principal *principal, enum check how,
+		     struct principal *out, struct errmsg *why)
 {
 	if (principal->expires_us <= clock_wall_us())
-		return not_valid(why);
+		return refuse(a, why);
+	count(a, how);
 	*out = *principal;
 	return ERR_OK;
+}
+
+/* What a read of the database came to, for this caller. */
+static enum err conclude(struct auth *a, const struct flight_result *result, struct principal *out,
+			 struct errmsg *why)
+{
+	if (result->err == ERR_OK)
+		return take(a, &result->principal, CHECK_READ, out, why);
+	if (result->err == ERR_UNAUTHORIZED)
+		count(a, CHECK_REFUSED);
+	return err_set(why, result->err, "%s", result->why.text);
 }
 
 enum freshness { STALE, FRESH, KNOWN_UNKNOWN };
@@ -258,14 +286,12 @@ static enum err with_grace(struct auth *a, const struct token_key *key, const ch
 	if (!outage_known(a)) {
 		struct deadline soon = deadline_min_ms(deadline, GRACE_WAIT_MS);
 		read_once(a, key, token, len, epoch, &soon, &result);
-		if (result.err == ERR_OK)
-			return take(&result.principal, out, why);
 		if (!is_outage(result.err) || deadline_passed(deadline))
-			return err_set(why, result.err, "%s", result.why.text);
+			return conclude(a, &result, out, why);
 		note_outage(a);
 	}
 	if (in_grace(a, found))
-		return take(&found->principal, out, why);
+		return take(a, &found->principal, CHECK_GRACE, out, why);
 	return err_set(why, ERR_UNAVAILABLE, "the database does not answer");
 }
 
@@ -273,7 +299,7 @@ enum err auth_token(struct auth *a, const char *token, size_t len, const struct 
 		    bool grace_allowed, struct principal *out, struct errmsg *why)
 {
 	if (!token_well_formed(token, len))
-		return not_valid(why);
+		return refuse(a, why);
 	struct token_key key = key_of(a, token, len);
 	struct remembered found;
 	bool was_known;
@@ -281,9 +307,9 @@ enum err auth_token(struct auth *a, const char *token, size_t len, const struct 
 	uint64_t epoch = current_epoch(a);
 	switch (look_up(a, &key, epoch, &found, &was_known)) {
 	case FRESH:
-		return take(&found.principal, out, why);
+		return take(a, &found.principal, CHECK_REMEMBERED, out, why);
 	case KNOWN_UNKNOWN:
-		return not_valid(why);
+		return refuse(a, why);
 	case STALE:
 		break;
 	}
@@ -291,9 +317,22 @@ enum err auth_token(struct auth *a, const char *token, size_t len, const struct 
 		return with_grace(a, &key, token, len, epoch, deadline, &found, out, why);
 	struct flight_result result;
 	read_once(a, &key, token, len, epoch, deadline, &result);
-	if (result.err == ERR_OK)
-		return take(&result.principal, out, why);
-	return err_set(why, result.err, "%s", result.why.text);
+	return conclude(a, &result, out, why);
+}
+
+static uint64_t checks(struct auth *a, enum check check)
+{
+	return atomic_load_explicit(&a->checks[check], memory_order_relaxed);
+}
+
+void auth_stats_read(struct auth *a, struct auth_stats *out)
+{
+	*out = (struct auth_stats){
+	    .remembered = checks(a, CHECK_REMEMBERED),
+	    .read = checks(a, CHECK_READ),
+	    .grace = checks(a, CHECK_GRACE),
+	    .refused = checks(a, CHECK_REFUSED),
+	};
 }
 
 bool auth_is_metrics_token(const struct auth *a, const char *text, size_t len)

@@ -67,6 +67,15 @@ void auth_free(struct auth *a); /* NULL is fine */
 enum err auth_token(struct auth *a, const char *token, size_t len, const struct deadline *deadline,
 		    bool grace_allowed, struct principal *out, struct errmsg *why);
 
+/* How tokens were checked since the start. */
+struct auth_stats {
+	uint64_t remembered; /* good, by memory */
+	uint64_t read;       /* good, by the database */
+	uint64_t grace;      /* let in without the database */
+	uint64_t refused;    /* malformed, unknown or expired */
+};
+void auth_stats_read(struct auth *a, struct auth_stats *out);
+
 /* To be called after the commit that took a token or a right away. */
 void auth_revoked(struct auth *a);
 

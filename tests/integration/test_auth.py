@@ -231,6 +231,34 @@ def test_a_burst_of_sign_ins_leaves_room_for_others(stack, account):
     assert statistics.median(health) < 1
 
 
+def test_sign_ins_and_token_checks_are_counted(api, account):
+    person = account()
+
+    def counted():
+        found = {}
+        for line in api.get("/metrics").text.splitlines():
+            if line.startswith(("ziggie_logins_total", "ziggie_token_lookups_total")):
+                name, value = line.rsplit(" ", 1)
+                found[name.partition("result=")[2].strip('"}')] = int(value)
+        return found
+
+    before = counted()
+    token = person.login(api).json()["access_token"]
+    person.login(api, "not the one")
+    for _ in range(3):
+        assert api.get("/api/auth/validate", token).status_code == 200
+    assert api.get("/api/auth/validate", UNKNOWN_TOKEN).status_code == 401
+
+    def grown():
+        now = counted()
+        return all(now[name] > before[name]
+                   for name in ("accepted", "refused", "database", "unknown")) and now
+
+    now = wait_for(grown, 5, "the counts")
+    assert (now["accepted"], now["refused"]) == (before["accepted"] + 1, before["refused"] + 1)
+    assert now["remembered"] + now["database"] >= before["remembered"] + before["database"] + 3
+
+
 # Whose token it is
 
 

@@ -285,6 +285,31 @@ static void test_grace_does_not_bring_a_refused_token_back(void **state)
 	assert_int_equal(ask(f, f->token, true), ERR_UNAVAILABLE);
 }
 
+static void test_each_check_is_counted_once_by_its_source(void **state)
+{
+	struct fixture *f = *state;
+	char unknown[TOKEN_TEXT_SIZE];
+	mint(unknown);
+	assert_int_equal(ask(f, f->token, false), ERR_OK);
+	assert_int_equal(ask(f, f->token, false), ERR_OK);
+	assert_int_equal(ask(f, f->token, false), ERR_OK);
+	f->db.answer = ERR_UNAUTHORIZED;
+	assert_int_equal(ask(f, unknown, false), ERR_UNAUTHORIZED);
+	assert_int_equal(ask(f, unknown, false), ERR_UNAUTHORIZED);
+	assert_int_equal(ask(f, "no token", false), ERR_UNAUTHORIZED);
+	f->db.answer = ERR_UNAVAILABLE;
+	advance_ms(f, TTL_MS + 1);
+	assert_int_equal(ask(f, f->token, true), ERR_OK);
+	assert_int_equal(ask(f, f->token, false), ERR_UNAVAILABLE);
+
+	struct auth_stats seen;
+	auth_stats_read(f->auth, &seen);
+	assert_int_equal(seen.read, 1);
+	assert_int_equal(seen.remembered, 2);
+	assert_int_equal(seen.grace, 1);
+	assert_int_equal(seen.refused, 3);
+}
+
 static void test_grace_does_not_wait_long_for_a_silent_database(void **state)
 {
 	struct fixture *f = *state;
@@ -509,6 +534,7 @@ int main(void)
 	    TEST(test_an_outage_is_probed_once_a_second),
 	    TEST(test_grace_is_for_the_current_epoch_only),
 	    TEST(test_grace_does_not_bring_a_refused_token_back),
+	    TEST(test_each_check_is_counted_once_by_its_source),
 	    TEST(test_grace_does_not_wait_long_for_a_silent_database),
 	    TEST(test_a_crowd_reads_once),
 	    TEST(test_a_crowd_learns_of_an_outage_together),
