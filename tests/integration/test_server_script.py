@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import (ADMIN_PASSWORD, BUILD, SOURCE, Api, RunningStack, proc, scratch_dir,
+from harness import (ADMIN_PASSWORD, BUILD, SOURCE, Api, RunningStack, State, proc, scratch_dir,
                      server_command, wait_for)
 
 PARTS = ("mariadbd", "memcached", "ziggied", "nginx")
@@ -152,6 +152,14 @@ def test_failed_start_says_why_and_leaves_nothing(state):
     assert run(state, "--status", check=False).returncode == 3
     # What was there before the failure serves the next start.
     run(state, "--port", "0", "--detach")
+
+
+def test_the_reason_of_a_failed_start_is_not_lost_among_requests(state):
+    os.makedirs(os.path.join(state, "log"))
+    with open(State(state).log("ziggied"), "w", encoding="utf-8") as f:
+        f.write('{"event":"database_refused","detail":"the sum"}\n')
+        f.writelines(f'{{"event":"request","request_id":"{n:0200}"}}\n' for n in range(2000))
+    assert State(state).log_tail("ziggied") == '{"event":"database_refused","detail":"the sum"}'
 
 
 def test_missing_programs_are_named(state):

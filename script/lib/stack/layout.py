@@ -27,6 +27,7 @@ from stack import StackError, proc
 
 SOCKET_PATH_MAX = 107
 LOG_KEEP = 16 << 20
+LOG_TAIL = 1 << 20  # a minute of waiting for readiness leaves half of that
 
 
 def account(*names):
@@ -158,14 +159,16 @@ class State:
                 os.rename(path, path + ".1")
 
     def log_tail(self, name, lines=15):
+        """What a part said last; not its lines of requests, which are mostly our own questions."""
         try:
             with open(self.log(name), "rb") as f:
                 f.seek(0, os.SEEK_END)
-                f.seek(max(0, f.tell() - 16384))
+                f.seek(max(0, f.tell() - LOG_TAIL))
                 text = f.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        said = [line for line in text.splitlines() if '"event":"request"' not in line]
+        return "\n".join(said[-lines:])
 
     def repair(self, progress):
         """Ends what an earlier keeper left running and removes its runtime directory."""
