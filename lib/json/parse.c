@@ -49,12 +49,23 @@ static size_t number_at(const char *text, size_t len)
 /* What stands outside of strings. */
 struct outline {
 	size_t colons;
-	bool foreign; /* a character or number that JSON does not have */
+	size_t depth, deepest; /* arrays and objects that are open, as far as text can say */
+	bool foreign;          /* a character or number that JSON does not have */
 };
+
+static void note_character(struct outline *outline, char c)
+{
+	static const char own[] = "{}[]:, \t\r\ntruefalsn";
+	outline->foreign |= strchr(own, c) == NULL;
+	outline->colons += c == ':';
+	outline->depth += c == '[' || c == '{';
+	outline->depth -= outline->depth > 0 && (c == ']' || c == '}');
+	if (outline->depth > outline->deepest)
+		outline->deepest = outline->depth;
+}
 
 static struct outline outline_of(const char *text, size_t len)
 {
-	static const char own[] = "{}[]:, \t\r\ntruefalsn";
 	struct outline outline = {0};
 	bool in_string = false;
 	for (size_t i = 0; i < len; i++) {
@@ -69,8 +80,7 @@ static struct outline outline_of(const char *text, size_t len)
 			outline.foreign |= number == 0;
 			i += number > 0 ? number - 1 : 0;
 		} else {
-			outline.colons += text[i] == ':';
-			outline.foreign |= strchr(own, text[i]) == NULL;
+			note_character(&outline, text[i]);
 		}
 	}
 	return outline;
@@ -146,8 +156,8 @@ static bool has_lone_surrogate(const char *text, size_t len)
 	return false;
 }
 
-static enum err check_beyond_json_c(const char *text, size_t len, struct json_object *root,
-				    struct errmsg *why)
+static enum err check_beyond_json_c(const char *text, size_t len, size_t colons,
+				    struct json_object *root, struct errmsg *why)
 {
 	if (has_nul_escape(text, len))
 		return err_set(why, ERR_MALFORMED, "a string holds the NUL character");
@@ -155,7 +165,7 @@ static enum err check_beyond_json_c(const char *text, size_t len, struct json_ob
 		return err_set(why, ERR_MALFORMED, "a string holds half a surrogate pair");
 	/* Of several members with one name json-c silently keeps the last.  In well-formed text
 	 * every colon outside a string is one member. */
-	if (count_members(root) != outline_of(text, len).colons)
+	if (count_members(root) != colons)
 		return err_set(why, ERR_MALFORMED, "an object has two members with the same name");
 	return ERR_OK;
 }
@@ -168,12 +178,16 @@ enum err json_parse(const char *text, size_t len, struct json_doc **out, struct 
 		return err_set(why, ERR_MALFORMED, "the body is not valid UTF-8");
 	if (memchr(text, '\0', len) != NULL)
 		return err_set(why, ERR_MALFORMED, "the body holds a NUL byte");
-	/* Even when it is strict, json-c takes NaN, comments, single quotes, bare newlines, -01, 1.
-	 * and .5 */
-	if (outline_of(text, len).foreign)
+	struct outline outline = outline_of(text, len);
+	/* Even when it is strict, json-c takes NaN, comments, single quotes, bare newlines and
+	 * numbers like -01, 1. and .5. */
+	if (outline.foreign)
 		return err_set(why, ERR_MALFORMED,
 			       "broken JSON: a character or number that it does not have");
-	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
+	if (outline.deepest > MAX_DEPTH)
+		return err_set(why, ERR_MALFORMED, "the JSON text is nested too deep");
+	/* To json-c what stands in the innermost array is a level too. */
+	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH + 1);
 	if (tokener == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory parsing JSON");
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
@@ -195,7 +209,7 @@ enum err json_parse(const char *text, size_t len, struct json_doc **out, struct 
 	}
 	if (root == NULL)
 		return err_set(why, ERR_INVALID, "body: must be a JSON object, not null");
-	enum err err = check_beyond_json_c(text, len, root, why);
+	enum err err = check_beyond_json_c(text, len, outline.colons, root, why);
 	if (err != ERR_OK) {
 		json_object_put(root);
 		return err;

@@ -90,7 +90,16 @@ static void test_depth_is_bounded(void **state)
 	memset(deep, '[', 128);
 	memset(deep + 128, ']', 128);
 	assert_int_equal(parse(deep, sizeof(deep)), ERR_MALFORMED);
-	assert_int_equal(parse(deep + 112, 32), ERR_OK);
+	assert_int_equal(parse(deep + 96, 64), ERR_OK);
+	assert_int_equal(parse(deep + 95, 66), ERR_MALFORMED);
+	/* A value in the innermost one is no level. */
+	char full[66] = "";
+	memcpy(full, deep + 96, 32);
+	full[32] = '1';
+	memcpy(full + 33, deep + 128, 32);
+	assert_int_equal(parse(full, 65), ERR_OK);
+	deep[80] = deep[128] = '"';
+	assert_int_equal(parse(deep + 80, 49), ERR_OK);
 }
 
 static void test_all_field_errors_are_collected(void **state)
