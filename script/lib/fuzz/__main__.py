@@ -1,9 +1,9 @@
 """
 Runs fuzz targets under libFuzzer for a bounded time, a minute each in turn,
 those first that are furthest from their goal.  Times add up over runs, however they
-end; a change of the code under test starts a target's count anew.  Afterwards the
-inputs that reach most are kept in tests/fuzz/corpus, which `make check` replays, and
-the table in docs/fuzzing.md is renewed.  Exits with 1 when there is a finding.
+end; a finding starts a target's count anew.  Afterwards the inputs that reach most
+are kept in tests/fuzz/corpus, which `make check` replays, and the table in
+docs/fuzzing.md is renewed.  Exits with 1 when there is a finding.
 """
 
 import argparse

@@ -8,14 +8,16 @@ from targets import SOURCE, TARGETS
 
 DOCUMENT = os.path.join(SOURCE, "docs/fuzzing.md")
 BEGIN, END = "<!-- results: written by script/fuzz -->\n", "<!-- end of results -->\n"
-HEAD = ("| target | minutes / goal | CPU minutes | executions | edges | features | findings "
-        "| before | last run | commit | code |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
-EMPTY = {"code": "", "wall_s": 0.0, "cpu_s": 0.0, "executions": 0, "edges": 0, "features": 0,
-         "findings": 0, "before_s": 0.0, "last": "", "commit": ""}
+HEAD = ("| target | minutes / goal | of these on this code | CPU minutes | executions | edges "
+        "| features | findings | last run | commit | code |\n" + "|---" * 11 + "|\n")
+EMPTY = {"wall_s": 0.0, "code_s": 0.0, "cpu_s": 0.0, "executions": 0, "edges": 0, "features": 0,
+         "findings": 0, "last": "", "commit": "", "code": ""}
 
 
 class Record:
-    """The time a target got on its present code, and what came of it."""
+    """
+    What a target has had since its last finding: in all, and on the code as it is.
+    """
 
     def __init__(self, state, target):
         self.target = target
@@ -31,18 +33,20 @@ class Record:
         return self.values[key]
 
     def follow_code(self):
-        """Time on code that has changed since does not count, but is remembered."""
+        """For what is built now: when the code has changed, nothing has run on it yet."""
         code = self.target.code()
         if self["code"] != code:
-            before_s = self["before_s"] + self["wall_s"]
-            self.values.update(EMPTY, code=code, before_s=before_s, findings=self["findings"])
+            self.values.update(code=code, code_s=0.0)
 
     def add(self, run, commit, today):
+        """A finding starts the count anew."""
+        if run["findings"] > 0:
+            run = dict(EMPTY, findings=run["findings"])
+            self.values.update(EMPTY, findings=self["findings"], code=self["code"])
         for key in ("wall_s", "cpu_s", "executions", "findings"):
             self.values[key] += run[key]
-        for key in ("edges", "features"):
-            self.values[key] = max(self[key], run[key])
-        self.values.update(commit=commit, last=today)
+        self.values["code_s"] += run["wall_s"]
+        self.values.update(edges=run["edges"], features=run["features"], commit=commit, last=today)
         self.save()
 
     def save(self):
@@ -52,21 +56,22 @@ class Record:
         os.replace(self.path + ".new", self.path)
 
     def done(self):
-        """How much of the goal is reached; 1 is all of it."""
-        return self["wall_s"] / 60 / self.target.goal
+        """How much of the goal is reached, beyond it how much of it on this code: 0 to 2."""
+        goal_s = self.target.goal * 60
+        return min(1, self["wall_s"] / goal_s) + min(1, self["code_s"] / goal_s)
 
     def row(self):
         v = self.values
-        changed = "" if v["code"] in ("", self.target.code()) else " (changed since)"
+        code_s = v["code_s"] if v["code"] == self.target.code() else 0
         return (f"| {self.target.name} | {v['wall_s'] / 60:.1f} / {self.target.goal} "
-                f"| {v['cpu_s'] / 60:.1f} | {v['executions']} | {v['edges']} | {v['features']} "
-                f"| {v['findings']} | {v['before_s'] / 60:.1f} | {v['last'] or 'never'} "
-                f"| {v['commit'] or '-'} | {v['code'] or '-'}{changed} |\n")
+                f"| {code_s / 60:.1f} | {v['cpu_s'] / 60:.1f} | {v['executions']} "
+                f"| {v['edges']} | {v['features']} | {v['findings']} | {v['last'] or 'never'} "
+                f"| {v['commit'] or '-'} | {v['code'] or '-'} |\n")
 
 
-ROW = re.compile(r"^\| (?P<name>\w+) \| (?P<wall_s>[\d.]+) / \d+ \| (?P<cpu_s>[\d.]+) "
-                 r"\| (?P<executions>\d+) \| (?P<edges>\d+) \| (?P<features>\d+) "
-                 r"\| (?P<findings>\d+) \| (?P<before_s>[\d.]+) \| (?P<last>[\w-]+) "
+ROW = re.compile(r"^\| (?P<name>\w+) \| (?P<wall_s>[\d.]+) / \d+ \| (?P<code_s>[\d.]+) "
+                 r"\| (?P<cpu_s>[\d.]+) \| (?P<executions>\d+) \| (?P<edges>\d+) "
+                 r"\| (?P<features>\d+) \| (?P<findings>\d+) \| (?P<last>[\w-]+) "
                  r"\| (?P<commit>[\w-]+) \| (?P<code>[\w-]+)", re.M)
 
 
@@ -81,7 +86,7 @@ def published():
     for match in ROW.finditer(text):
         values = match.groupdict()
         name = values.pop("name")
-        for key in ("wall_s", "cpu_s", "before_s"):
+        for key in ("wall_s", "code_s", "cpu_s"):
             values[key] = float(values[key]) * 60
         for key in ("executions", "edges", "features", "findings"):
             values[key] = int(values[key])

@@ -1,0 +1,177 @@
+"""script/fuzz: what it counts, keeps and says, with a program in libFuzzer's place."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import SOURCE
+
+FUZZER = r"""#!/usr/bin/python3
+import os, shutil, signal, sys, time
+options = dict(a[1:].split("=", 1) for a in sys.argv[1:] if a.startswith("-"))
+paths = [a for a in sys.argv[1:] if not a.startswith("-")]
+broken = os.path.exists(os.path.join(os.path.dirname(__file__), "broken"))
+if "set_cover_merge" in options:
+    for name in os.listdir(paths[1]):
+        shutil.copy(os.path.join(paths[1], name), paths[0])
+elif "max_total_time" not in options:
+    sys.exit(77 if broken else 0)
+elif broken:
+    open(options["artifact_prefix"] + "crash-1", "w").close()
+    sys.exit(77)
+else:
+    def end(*_):
+        print("stat::number_of_executed_units: 100", flush=True)
+        os._exit(0)
+    signal.signal(signal.SIGUSR1, end)
+    for i in range(100):
+        with open(os.path.join(paths[0], "%040x" % i), "w") as f:
+            f.write("x" * (i * 20))
+    print("#8\tNEW    cov: 12 ft: 34 corp: 1/1b", flush=True)
+    time.sleep(float(options["max_total_time"]))
+    end()
+"""
+
+
+class Tree:
+    """A copy of the source tree in which script/fuzz may write, and a target that is built."""
+
+    def __init__(self, path):
+        self.path = str(path / "tree")
+        self.build = str(path / "build")
+        for part in ("script", "docs", "lib", "fcgi-app", "tests/fuzz"):
+            shutil.copytree(os.path.join(SOURCE, part), os.path.join(self.path, part))
+        self.program = os.path.join(self.build, "tests/fuzz/fuzz_json")
+        os.makedirs(os.path.dirname(self.program))
+        with open(self.program, "w", encoding="utf-8") as f:
+            f.write(FUZZER)
+        os.chmod(self.program, 0o755)
+
+    def start(self, *arguments):
+        return subprocess.Popen([os.path.join(self.path, "script/fuzz"), *arguments],
+                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def fuzz(self, minutes=0.03):
+        run = self.start("--minutes", str(minutes), "--build-dir", self.build, "json")
+        _, said = run.communicate(timeout=60)
+        return run.returncode, said
+
+    def break_target(self, broken):
+        path = os.path.join(os.path.dirname(self.program), "broken")
+        if broken:
+            open(path, "w", encoding="utf-8").close()
+        else:
+            os.unlink(path)
+
+    @property
+    def state(self):
+        return os.path.join(self.path, "var/fuzz")
+
+    def record(self):
+        with open(os.path.join(self.state, "json/state.json"), encoding="utf-8") as f:
+            return json.load(f)
+
+    def published(self):
+        with open(os.path.join(self.path, "docs/fuzzing.md"), encoding="utf-8") as f:
+            return re.search(r"^\| json \|.*", f.read(), re.M).group().split(" | ")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    tree = Tree(tmp_path)
+    with open(os.path.join(tree.path, "docs/fuzzing.md"), "r+", encoding="utf-8") as f:
+        text = re.sub(r"^\| json \|.*\n", "", f.read(), flags=re.M)
+        f.seek(0)
+        f.truncate()
+        f.write(text)
+    return tree
+
+
+def test_runs_add_up(tree):
+    assert tree.fuzz()[0] == 0
+    first = tree.record()
+    assert first["wall_s"] >= 1 and first["executions"] == 100 and first["features"] == 34
+    assert tree.fuzz()[0] == 0
+    second = tree.record()
+    assert second["wall_s"] >= first["wall_s"] + 1
+    assert second["code_s"] == second["wall_s"] and second["executions"] == 200
+    assert tree.published()[1].startswith(f"{second['wall_s'] / 60:.1f} / 60")
+
+
+def test_a_run_that_is_interrupted_counts(tree):
+    run = tree.start("--minutes", "5", "--build-dir", tree.build, "json")
+    time.sleep(2)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert run.returncode == 0
+    assert tree.record()["executions"] == 100
+    assert 1 < tree.record()["wall_s"] < 20
+
+
+def test_a_clone_goes_on_from_the_document(tree):
+    tree.fuzz()
+    shutil.rmtree(tree.state)
+    tree.fuzz()
+    assert tree.record()["executions"] == 200
+
+
+def test_a_change_of_the_code_is_seen(tree):
+    tree.fuzz()
+    with open(os.path.join(tree.path, "lib/json/parse.c"), "a", encoding="utf-8") as f:
+        f.write("/* a comment changes nothing */\n")
+    tree.fuzz()
+    before = tree.record()
+    assert before["code_s"] == before["wall_s"]
+    with open(os.path.join(tree.path, "lib/json/parse.c"), "a", encoding="utf-8") as f:
+        f.write("int more;\n")
+    tree.fuzz()
+    after = tree.record()
+    assert after["code_s"] < before["code_s"] < after["wall_s"]
+
+
+def test_a_finding_is_told_and_starts_the_count_anew(tree):
+    tree.fuzz()
+    tree.break_target(True)
+    status, said = tree.fuzz()
+    path = os.path.join(tree.state, "json/findings/crash-1")
+    assert status == 1 and f"{tree.program} {path}" in said
+    assert tree.record()["findings"] == 1 and tree.record()["wall_s"] == 0
+    # As long as it fails the target is left alone; afterwards it runs again.
+    status, said = tree.fuzz()
+    assert status == 1 and path in said and tree.record()["findings"] == 1
+    tree.break_target(False)
+    assert tree.fuzz()[0] == 0
+    assert tree.record()["wall_s"] >= 1 and tree.record()["findings"] == 1
+    assert os.listdir(os.path.join(tree.state, "json/mended")) == ["crash-1"]
+
+
+def test_the_corpus_is_bounded_and_keeps_named_files(tree):
+    corpus = os.path.join(tree.path, "tests/fuzz/corpus/json")
+    named = {name for name in os.listdir(corpus) if not re.fullmatch("[0-9a-f]{40}", name)}
+    tree.fuzz()
+    kept = set(os.listdir(corpus))
+    assert named and named < kept
+    new = kept - named
+    assert len(new) <= 60 and new == {f"{i:040x}" for i in range(len(new))}
+    assert sum(os.path.getsize(os.path.join(corpus, name)) for name in new) <= 32 * 1024
+
+
+def test_two_at_once_do_not_share_a_state(tree):
+    run = tree.start("--minutes", "5", "--build-dir", tree.build, "json")
+    time.sleep(1)
+    status, said = tree.fuzz()
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert status == 1 and "another script/fuzz" in said
+
+
+def test_an_unknown_target_is_refused(tree):
+    run = tree.start("no_such_target")
+    assert "there is no target no_such_target" in run.communicate(timeout=30)[1]
+    assert run.returncode == 2
