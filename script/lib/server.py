@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from stack import StackError, keeper, parts, proc
+from stack import StackError, keeper, proc, web
 from stack.layout import State
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -23,15 +23,16 @@ def progress(text):
 def parse(argv):
     parser = argparse.ArgumentParser(
         prog="script/server",
-        description="Builds Ziggie and runs it with its own MariaDB, memcached and nginx, all "
-                    "below one directory.  Ctrl-C ends all of it; the data stays.")
+        description="Builds Ziggie and runs it with its own MariaDB, memcached and web "
+                    "server, all below one directory.  Ctrl-C ends all of it; the data stays.")
     parser.add_argument("--port", type=int, default=8080,
                         help="port to listen on (default 8080; 0 takes a free one)")
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS",
                         help="address to listen on (default 127.0.0.1: this machine only)")
     parser.add_argument("--state", default=os.path.join(SOURCE, "var"), metavar="DIR",
                         help="directory for data, secrets and logs (default var/)")
-    parser.add_argument("--web", default="nginx", choices=["nginx"], help="web server")
+    parser.add_argument("--web", default="nginx", choices=sorted(web.SERVERS),
+                        help="web server (default nginx)")
     parser.add_argument("--workers", type=int, metavar="N", help="worker processes")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
@@ -73,7 +74,7 @@ def keeper_of(record):
 
 
 def is_ready(record):
-    return parts.http_get(record["address"], record["port"], "/readyz")[0] == 200
+    return web.http_get(record["address"], record["port"], "/readyz")[0] == 200
 
 
 def stop(state):
@@ -131,7 +132,7 @@ def run(state, options, build, say, tell):
     stack = keeper.Stack(
         state, SOURCE, build, address=options.listen, port=options.port,
         settings=dict(setting.split("=", 1) for setting in options.set),
-        proxies=options.trust_proxy, db_connections=options.db_connections, progress=say)
+        web_server=options.web, proxies=options.trust_proxy, db_connections=options.db_connections, progress=say)
     watch = keeper.Keeper(stack)
     try:
         watch.start()

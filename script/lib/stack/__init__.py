@@ -1,4 +1,4 @@
-"""A private Ziggie stack: MariaDB, memcached, ziggied and nginx under one state directory.
+"""A private Ziggie stack: MariaDB, memcached, ziggied and a web server under one state directory.
 
 Standard library only, so that it runs on a machine that has nothing but Python.
 """

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 
-from stack import StackError, layout, parts, proc
+from stack import StackError, layout, parts, proc, web
 
 OWN_VARIABLES = {"ZIGGIE_ADMIN_PASSWORD", "ZIGGIE_BUILD"}
 # Pauses before a part that keeps dying is started again.
@@ -25,13 +25,15 @@ class Stack:
     """What the parts know of the whole."""
 
     def __init__(self, state, source, build, *, address="127.0.0.1", port=8080, settings=None,
-                 web_settings=None, proxies=(), db_connections=200, progress=print):
+                 web_server="nginx", web_settings=None, proxies=(), db_connections=200,
+                 progress=print):
         self.state = state
         self.source = source
         self.build = build
         self.address = address
         self.port = port
         self.settings = settings or {}
+        self.web_server = web_server
         self.web_settings = web_settings or {}
         self.proxies = proxies
         self.db_connections = db_connections
@@ -46,6 +48,11 @@ class Stack:
     def url(self):
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{self.port}"
+
+    @property
+    def backends(self):
+        """The FastCGI sockets that the web server hands requests to."""
+        return [self.run / "app/fcgi.sock"]
 
 
 class Keeper:
@@ -120,9 +127,10 @@ class Keeper:
         stack.run = layout.Runtime()
         os.symlink(stack.run.path, stack.state / "run")
         self._record()
-        database, cache, app, web = (kind(stack) for kind in
-                                     (parts.MariaDB, parts.Memcached, parts.Ziggied, parts.Nginx))
-        self.parts = [database, cache, app, web]
+        database, cache, app, front = (
+            kind(stack) for kind in (parts.MariaDB, parts.Memcached, parts.Ziggied,
+                                     web.SERVERS[stack.web_server]))
+        self.parts = [database, cache, app, front]
         for part in (database, cache):
             self._start_part(part)
         for part in (database, cache):
@@ -131,7 +139,7 @@ class Keeper:
         stack.progress("bringing the schema up to date")
         app.control("migrate")
         self._admin(app)
-        for part in (app, web):
+        for part in (app, front):
             self._start_part(part, prepared=part is app)
             self._await(part)
         self.phase = "ready"

@@ -1,8 +1,6 @@
 """The programs of a stack: how each is prepared, started, and known to be ready."""
 
-import http.client
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -292,78 +290,3 @@ class Ziggied(Part):
 
     def ready(self):
         return os.path.exists(self.socket)
-
-
-class Nginx(Part):
-    name = "nginx"
-
-    def __init__(self, stack):
-        super().__init__(stack)
-        self.address = stack.address
-        self.answer = ""
-
-    def prepare(self):
-        run = self.stack.run
-        folder = run.folder("web", None, 0o755)
-        for name in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
-            run.folder(f"web/{name}", self.stack.web_account, 0o700)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        files = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        web_account = self.stack.web_account
-        values = {
-            "USER": f"user {web_account.pw_name} {group_name(web_account)};" if web_account else "",
-            "WORKERS": "auto",
-            "FILES": str(files),
-            "CONNECTIONS": str(min(8192, files // 2)),
-            "RUN_DIR": folder,
-            "CONF_DIR": folder,
-            "ERROR_LOG": self.stack.state.log(self.name),
-            "ACCESS_LOG": f"{self.stack.state.log('access')} ziggie buffer=64k flush=1s",
-            "UPSTREAM_SERVERS": f"server unix:{self.stack.run / 'app/fcgi.sock'};",
-            "LISTEN": f"listen {host}:{self.stack.port} backlog=4096;",
-            "SERVER_NAME": "_",
-            "LIMIT_RATE": "200r/s",
-            "LIMIT_BURST": "400",
-        }
-        values.update(self.stack.web_settings)
-        templates = os.path.join(self.stack.source, "deploy", "nginx")
-        for name in sorted(os.listdir(templates)):
-            if not name.endswith((".conf", ".conf.in")):
-                continue
-            with open(os.path.join(templates, name), encoding="utf-8") as f:
-                text = f.read()
-            if name.endswith(".in"):
-                for key, value in values.items():
-                    text = text.replace(f"@{key}@", value)
-            if name == "ziggie-realip.conf":
-                text += "".join(f"set_real_ip_from {proxy};\n" for proxy in self.stack.proxies)
-            write_file(os.path.join(folder, name.removesuffix(".in")), text, 0o644)
-        self.config = os.path.join(folder, "nginx.conf")
-
-    def argv(self):
-        return [find_program("nginx"), "-p", os.path.dirname(self.config), "-c", self.config,
-                "-e", self.stack.state.log(self.name)]
-
-    def ready(self):
-        status, self.answer = http_get(self.address, self.stack.port, "/readyz?verbose")
-        return status == 200
-
-    def last_words(self):
-        """nginx is ready when the application is, so its silence has other reasons than nginx's."""
-        state = self.stack.state
-        return (f"/readyz last answered: {self.answer.strip()}\n"
-                + state.log_tail("ziggied") + "\n" + state.log_tail(self.name, 3))
-
-
-def http_get(address, port, path, timeout=5):
-    """Status and text of a GET; (None, why) when there is no answer."""
-    connection = http.client.HTTPConnection(address, port, timeout=timeout)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read(65536).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as e:
-        return None, str(e)
-    finally:
-        connection.close()

@@ -108,7 +108,7 @@ class Apache(WebServer):
         address = f"{self.host}:{self.stack.port}"
         return {
             "USER": f"User {account.pw_name}\nGroup {group_name(account)}" if account else "",
-            "MODULES": self._modules(),
+            "MODULES": self.modules(),
             "LISTEN": address,
             "VIRTUAL_HOST": address,
             "SERVER_NAME": "",
@@ -118,8 +118,9 @@ class Apache(WebServer):
                 for number, path in enumerate(self.stack.backends, 1)),
         }
 
-    def _modules(self):
-        for path in self.MODULES:
+    @classmethod
+    def modules(cls):
+        for path in cls.MODULES:
             if os.path.isfile(os.path.join(path, "mod_proxy_fcgi.so")):
                 return path
         raise StackError("Apache's modules are not installed (script/bootstrap installs them)")
