@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+from front import SeenThrough, WebServer
 from harness import RunningStack
 
 _REPORTS = None
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(config, items):
     chosen = set(parts[number - 1])
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
+
+
+def pytest_generate_tests(metafunc):
+    """What a client sees must be the same through each web server (marked http)."""
+    if "stack" in metafunc.fixturenames and metafunc.definition.get_closest_marker("http"):
+        metafunc.parametrize("stack", ["nginx", "apache"], indirect=True, scope="session")
 
 
 def _interrupt(*_):
@@ -80,13 +87,26 @@ def _bounded(request):
 
 
 @pytest.fixture(scope="session")
-def stack():
-    """The stack that the tests share: leave it as you found it."""
+def shared_stack():
     running = RunningStack()
     try:
         yield running.start()
     finally:
         running.remove()
+
+
+@pytest.fixture(scope="session")
+def stack_through_apache(shared_stack):
+    with WebServer("apache", [shared_stack.fcgi_socket]) as apache:
+        yield SeenThrough(shared_stack, apache)
+
+
+@pytest.fixture(scope="session")
+def stack(request):
+    """The stack that the tests share, through nginx or another: leave it as you found it."""
+    through = getattr(request, "param", "nginx")
+    return request.getfixturevalue(
+        "shared_stack" if through == "nginx" else f"stack_through_{through}")
 
 
 @pytest.fixture

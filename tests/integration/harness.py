@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 import psutil
 import pymysql
@@ -53,7 +54,7 @@ def server_command(state, *arguments, build=BUILD):
 
 
 class Api:
-    """A client of one stack through its nginx."""
+    """A client of one stack through its web server."""
 
     def __init__(self, url):
         self.url = url
@@ -151,6 +152,21 @@ class RunningStack:
         return self.record["url"]
 
     @property
+    def address(self):
+        """Host and port."""
+        parts = urllib.parse.urlsplit(self.url)
+        return parts.hostname, parts.port
+
+    @property
+    def web_server(self):
+        """"nginx" or "apache"."""
+        return "nginx" if "nginx" in self.record["parts"] else "apache"
+
+    @property
+    def fcgi_socket(self):
+        return os.path.join(self.run, "app", "fcgi.sock")
+
+    @property
     def run(self):
         """The runtime directory: sockets and the generated configuration."""
         return self.record["runtime"]
@@ -200,7 +216,7 @@ class RunningStack:
         wait_for(ready, seconds, "readiness")
 
     def log(self, name="ziggied"):
-        """The text of mariadbd's, memcached's, ziggied's, nginx's or the access log."""
+        """The text of a part's log, or of the access log."""
         with open(self.state.log(name), encoding="utf-8", errors="replace") as f:
             return f.read()
 

@@ -1,13 +1,110 @@
-"""deploy/apache: what only Apache does; test_web.py has what both web servers do."""
+"""deploy/apache and script/server --web apache; test_web.py has what both web servers do."""
 
 import os
+import pwd
 import re
+import shutil
 import signal
-import socket
 import subprocess
 import time
 
 import pytest
 
-from harness import BUILD, SOURCE, proc, scratch_dir, wait_for
+from harness import BUILD, SOURCE, RunningStack, scratch_dir, wait_for
+from stack.web import Apache
 from test_supervisor_stack import Traffic, supervisor, wait_generation
+
+
+@pytest.fixture(scope="module")
+def behind():
+    """A stack behind Apache that believes the X-Forwarded-For of loopback."""
+    stack = RunningStack("--web", "apache", "--workers", "2", "--trust-proxy", "127.0.0.1")
+    try:
+        yield stack.start()
+    finally:
+        stack.remove()
+
+
+def test_the_server_script_puts_apache_in_front(behind):
+    assert "apache2" in behind.record["parts"] and "nginx" not in behind.record["parts"]
+    answer = behind.api().get("/health", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert answer.status_code == 200 and answer.headers["Server"] == "Apache"
+    line = wait_for(lambda: behind.log_lines(event="request",
+                                             request_id=answer.headers["X-Request-Id"]), 5, "a line")
+    assert line[0]["remote_addr"] == "203.0.113.9"
+
+
+def test_it_is_restarted_when_it_dies(behind):
+    before = behind.record["parts"]["apache2"]["pid"]
+    since = time.monotonic()
+    behind.kill("apache2")
+    assert behind.record["parts"]["apache2"]["pid"] != before
+    assert time.monotonic() - since < 1.5, "not restarted within about a second"
+    behind.wait_ready(20)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another account")
+def test_its_children_do_not_run_as_root(behind):
+    children = [pid for pid in behind.pids("apache2")
+                if pid != behind.record["parts"]["apache2"]["pid"]]
+    www = pwd.getpwnam("www-data").pw_uid
+    assert children and all(os.stat(f"/proc/{pid}").st_uid == www for pid in children)
+
+
+def test_reloads_lose_no_request(behind):
+    traffic = Traffic(behind.url)
+    for generation in (2, 3):
+        time.sleep(1)
+        os.kill(supervisor(behind), signal.SIGHUP)
+        wait_generation(behind, generation)
+    time.sleep(1)
+    statuses, broken = traffic.stop()
+    assert broken == []
+    assert set(statuses) == {200}
+
+
+def test_kept_connections_of_a_dead_worker_cost_no_request(behind):
+    api = behind.api()
+    assert {api.get("/health").status_code for _ in range(50)} == {200}
+    for pid in behind.kill("ziggie-worker"):
+        wait_for(lambda gone=pid: gone not in behind.pids("ziggie-worker"), what="its end")
+    behind.wait_ready()
+    assert {api.get("/health").status_code for _ in range(200)} == {200}
+
+
+# What a2enmod enables with those it is told, and what Debian has enabled already.
+ALONG = ["authz_core", "mpm_event", "proxy", "slotmem_shm"]
+
+
+def test_configuration_for_a_plain_server_is_valid():
+    """What `make install` ships, with the modules that its README names, by Apache itself."""
+    folder = scratch_dir()
+    try:
+        deploy = os.path.join(SOURCE, "deploy", "apache")
+        conf = os.path.join(folder, "conf")
+        shutil.copytree(deploy, conf)
+        with open(os.path.join(BUILD, "deploy", "apache", "ziggie.conf"), encoding="utf-8") as f:
+            site = f.read()
+        assert not re.findall(r"@[A-Z_]+@", site)
+        site = site.replace("/etc/apache2/ziggie", conf).replace("${APACHE_LOG_DIR}", folder)
+        with open(os.path.join(deploy, "README.md"), encoding="utf-8") as f:
+            enabled = re.search(r"a2enmod (buffer .*?[^\\])\n", f.read(), re.S).group(1)
+        modules = ALONG + enabled.replace("\\", " ").split()
+        main = os.path.join(folder, "apache2.conf")
+        with open(main, "w", encoding="utf-8") as f:
+            f.writelines(f"LoadModule {name}_module {Apache.modules()}/mod_{name}.so\n"
+                         for name in modules)
+            f.write(f"ServerName localhost\nPidFile {folder}/pid\nDefaultRuntimeDir {folder}\n"
+                    f"Listen 127.0.0.1:8\nErrorLog {folder}/log\n{site}")
+        done = subprocess.run(["/usr/sbin/apache2", "-t", "-f", main, "-d", folder],
+                              capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == "Syntax OK\n"
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_shipped_configuration_trusts_no_proxy():
+    """RemoteIPHeader alone would trust everybody."""
+    with open(os.path.join(SOURCE, "deploy", "apache", "ziggie-realip.conf"), encoding="utf-8") as f:
+        assert all(line.startswith("#") for line in f)

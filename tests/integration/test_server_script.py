@@ -317,7 +317,8 @@ class TestAsRoot:
         finally:
             run(closed_state, "--stop")
 
-    def test_as_an_ordinary_user(self, ordinary_user):
+    @pytest.mark.parametrize("web, part", [("nginx", "nginx"), ("apache", "apache2")])
+    def test_as_an_ordinary_user(self, ordinary_user, web, part):
         """All of it, with no right to anything but an own home."""
         home, call = ordinary_user
         tree = os.path.join(home, "ziggie")
@@ -332,14 +333,14 @@ class TestAsRoot:
         server = [os.path.join(tree, "script", "server")]
         state = os.path.join(tree, "var")
         try:
-            done = call(*server, "--port", "0", "--detach", "--build-dir", build)
+            done = call(*server, "--web", web, "--port", "0", "--detach", "--build-dir", build)
             assert done.returncode == 0, done.stdout + done.stderr
             stack = at(state)
             assert login(stack.url, password_of(state)).status_code == 200
             uid = os.stat(home).st_uid
             for pid in sessions(stack.record):
                 assert os.stat(f"/proc/{pid}").st_uid == uid
-            stack.kill("nginx")
+            stack.kill(part)
             stack.wait_ready(20)
         finally:
             stopped = call(*server, "--stop")
