@@ -9,19 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "app/parts.h"
+#include "app/upkeep.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "conf/conf.h"
 #include "program/program.h"
 #include "shm/scoreboard.h"
-#include "worker/app.h"
+#include "worker/calls.h"
 #include "worker/engine.h"
-#include "worker/upkeep.h"
 
 /* Heaps that the threads share; docs/decisions/0011. */
 enum { LISTEN_FDS_START = 3, HEAPS = 2 };
@@ -42,20 +42,13 @@ static const char help[] =
     "USR1 opens the log file again.\n"
     "Exit codes: 0, and those of sysexits(3): 64 usage, 69 no socket, 71 system, 78 settings.\n";
 
-static bool is_listening(int fd)
-{
-	int listening = 0;
-	socklen_t len = sizeof(listening);
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
-}
-
 /* -1 when there is none. */
 static int find_socket(void)
 {
 	bool ours = program_told("LISTEN_PID", (unsigned)getpid()) == (unsigned)getpid();
-	if (ours && program_told("LISTEN_FDS", 0) >= 1 && is_listening(LISTEN_FDS_START))
+	if (ours && program_told("LISTEN_FDS", 0) >= 1 && program_is_listening(LISTEN_FDS_START))
 		return LISTEN_FDS_START;
-	return is_listening(STDIN_FILENO) ? STDIN_FILENO : -1;
+	return program_is_listening(STDIN_FILENO) ? STDIN_FILENO : -1;
 }
 
 static void wait_for_the_end(const sigset_t *taken)
@@ -69,7 +62,7 @@ static void wait_for_the_end(const sigset_t *taken)
 	}
 }
 
-static void finish(struct worker_app *w, struct engine *engine, struct upkeep *upkeep,
+static void finish(struct app_parts *w, struct engine *engine, struct upkeep *upkeep,
 		   const sigset_t *taken)
 {
 	int64_t limit_ms = conf_number(w->app.conf, drain_timeout);
@@ -83,13 +76,12 @@ static void finish(struct worker_app *w, struct engine *engine, struct upkeep *u
 	LOG_EVENT(LOG_INFO, "stopped", LOG_BOOL("clean", clean));
 }
 
-static void log_start(const struct worker_app *w, const struct worker_place *place)
+static void log_start(const struct app_parts *w, const struct app_place *place)
 {
 	LOG_EVENT(LOG_INFO, "started", LOG_STR("version", PACKAGE_VERSION),
 		  LOG_STR("commit", ZIGGIE_COMMIT), LOG_INT("worker", place->index),
 		  LOG_INT("workers", place->count), LOG_INT("generation", place->generation),
-		  LOG_INT("threads", conf_number(w->app.conf, threads)),
-		  LOG_INT("db_pool_min", w->pool_config.min),
+		  LOG_INT("threads", place->threads), LOG_INT("db_pool_min", w->pool_config.min),
 		  LOG_INT("db_pool_max", w->pool_config.max),
 		  LOG_INT("db_pool_wait_ms", w->pool_config.wait_ms),
 		  LOG_INT("db_pool_recycle_ms", w->pool_config.recycle_ms),
@@ -102,14 +94,15 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 	if (listen_fd < 0)
 		return err_set(why, ERR_NOT_FOUND,
 			       "no listening socket on descriptor 3 (LISTEN_FDS) or 0");
-	const struct worker_place place = {
+	const struct app_place place = {
 	    .index = program_told("ZIGGIE_WORKER_INDEX", 0),
 	    .count = program_told("ZIGGIE_WORKER_COUNT", 1),
 	    .generation = program_told("ZIGGIE_GENERATION", 0),
+	    .threads = (unsigned)conf_number(conf, threads),
 	};
 	const struct engine_config config = {
 	    .listen_fd = listen_fd,
-	    .threads = (unsigned)conf_number(conf, threads),
+	    .threads = place.threads,
 	    .max_connections = (unsigned)conf_number(conf, max_connections),
 	    .max_body = (size_t)conf_number(conf, max_body),
 	    .read_timeout_ms = conf_number(conf, read_timeout),
@@ -124,17 +117,20 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 	enum err err = log_start_flusher(why);
 	if (err != ERR_OK)
 		return err;
-	struct worker_app w;
+	struct app_parts w;
 	struct engine *engine = NULL;
 	struct upkeep *upkeep = NULL;
-	err = worker_app_init(&w, conf, &place, why);
+	err = app_parts_init(&w, conf, &place, why);
 	if (err == ERR_OK) {
 		struct engine_app calls = worker_engine_calls;
 		calls.context = &w;
 		err = engine_start(&engine, &config, &calls, why);
 	}
-	if (err == ERR_OK)
-		err = upkeep_start(&w, engine_stats(engine), &upkeep, why);
+	if (err == ERR_OK) {
+		const struct upkeep_more engine_counts = {.publish = worker_publish_engine,
+							  .context = engine_stats(engine)};
+		err = upkeep_start(&w, &engine_counts, &upkeep, why);
+	}
 	if (err == ERR_OK) {
 		atomic_store(&w.app.ready, true);
 		scoreboard_set_state(w.app.scoreboard, STATE_READY);
@@ -145,7 +141,7 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 	} else if (engine != NULL) {
 		engine_stop(engine);
 	}
-	worker_app_release(&w);
+	app_parts_release(&w);
 	return err;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -137,6 +138,13 @@ unsigned program_told(const char *name, unsigned fallback)
 	const char *text = getenv(name);
 	uint64_t value;
 	return text != NULL && num_u64s(text, 0, INT32_MAX, &value) ? (unsigned)value : fallback;
+}
+
+bool program_is_listening(int fd)
+{
+	int listening = 0;
+	socklen_t len = sizeof(listening);
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
 }
 
 void program_tell_ready(void)

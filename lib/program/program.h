@@ -1,7 +1,7 @@
 /*
- * What the programs that ziggied starts have in common: the command line, the log,
- * the ends that signals put to them, and what ziggied tells them in the
- * environment.
+ * What the programs that are started by others (ziggied, a web server) have in
+ * common: the command line, the log, the ends that signals put to them, and what
+ * ziggied tells them in the environment.
  *
  *	static const struct program worker = {.name = "ziggie-worker", .help = help, .run = run};
  *	int main(int argc, char **argv)
@@ -37,6 +37,8 @@ int program_main(const struct program *program, int argc, char **argv);
 
 /* A number that ziggied told us; fallback when it is absent or not a number. */
 unsigned program_told(const char *name, unsigned fallback);
+/* Whether a descriptor that was inherited is a listening socket. */
+bool program_is_listening(int fd);
 /* Says to ziggied, if there is one, that requests may come. */
 void program_tell_ready(void);
 

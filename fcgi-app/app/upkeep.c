@@ -1,4 +1,4 @@
-#include "worker/upkeep.h"
+#include "app/upkeep.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -24,8 +24,8 @@ enum {
 };
 
 struct upkeep {
-	struct worker_app *w;
-	const struct engine_stats *stats;
+	struct app_parts *w;
+	struct upkeep_more more;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -33,34 +33,6 @@ struct upkeep {
 	int64_t next_check_ns;
 	struct errmsg last_complaint;
 };
-
-static void publish_engine(const struct upkeep *u, unsigned slot)
-{
-	struct scoreboard *board = u->w->app.scoreboard;
-	const struct engine_stats *s = u->stats;
-	const struct {
-		enum scoreboard_counter counter;
-		uint64_t value;
-	} counters[] = {
-	    {COUNTER_accepted, atomic_load(&s->accepted)},
-	    {COUNTER_accept_paused, atomic_load(&s->accept_pauses)},
-	    {COUNTER_accept_errors, atomic_load(&s->accept_errors)},
-	    {COUNTER_protocol_errors, atomic_load(&s->protocol_errors)},
-	    {COUNTER_read_timeouts, atomic_load(&s->read_timeouts)},
-	    {COUNTER_write_timeouts, atomic_load(&s->write_timeouts)},
-	    {COUNTER_shed_queue, atomic_load(&s->shed)},
-	    {COUNTER_shed_expired, atomic_load(&s->expired)},
-	    {COUNTER_parked, atomic_load(&s->parked)},
-	    {COUNTER_client_gone, atomic_load(&s->cancelled)},
-	    {COUNTER_log_lost, log_lost()},
-	};
-	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
-		scoreboard_set_counter(board, slot, counters[i].counter, counters[i].value);
-	scoreboard_set_gauge(board, slot, GAUGE_connections, (int64_t)atomic_load(&s->connections));
-	scoreboard_set_gauge(
-	    board, slot, GAUGE_queued,
-	    (int64_t)(atomic_load(&s->parked_normal) + atomic_load(&s->parked_heavy)));
-}
 
 static void publish_pool(const struct upkeep *u, unsigned slot)
 {
@@ -165,14 +137,17 @@ static void judge_database(struct upkeep *u)
 
 static void run_round(struct upkeep *u)
 {
-	unsigned slot = (unsigned)conf_number(u->w->app.conf, threads);
-	publish_engine(u, slot);
+	struct scoreboard *board = u->w->app.scoreboard;
+	unsigned slot = u->w->spare_slot;
+	if (u->more.publish != NULL)
+		u->more.publish(u->more.context, board, slot);
+	scoreboard_set_counter(board, slot, COUNTER_log_lost, log_lost());
 	publish_pool(u, slot);
 	/* So that health knows how memcached is, even when no request asks it anything. */
 	cache_check(u->w->app.cache, NULL);
 	publish_cache(u, slot);
 	publish_auth(u, slot);
-	scoreboard_set_rss(u->w->app.scoreboard, host_own_rss());
+	scoreboard_set_rss(board, host_own_rss());
 	int64_t now = clock_mono_ns();
 	if (now < u->next_check_ns && atomic_load(&u->w->app.database_trusted))
 		return;
@@ -198,14 +173,15 @@ static void *upkeep_main(void *context)
 	return NULL;
 }
 
-enum err upkeep_start(struct worker_app *w, const struct engine_stats *stats, struct upkeep **out,
+enum err upkeep_start(struct app_parts *w, const struct upkeep_more *more, struct upkeep **out,
 		      struct errmsg *why)
 {
 	struct upkeep *u = calloc(1, sizeof(*u));
 	if (u == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory starting the upkeep thread");
 	u->w = w;
-	u->stats = stats;
+	if (more != NULL)
+		u->more = *more;
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

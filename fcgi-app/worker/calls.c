@@ -1,0 +1,92 @@
+#include "worker/calls.h"
+
+#include <string.h>
+
+#include "app/parts.h"
+#include "http/serve.h"
+#include "shm/scoreboard.h"
+
+/* What a thread touches when it starts: about what the largest answers of the host routes take. */
+enum { WARM_ARENA = 48 * 1024, WARM_BODY = 32 * 1024, WARM_STACK = 56 * 1024, WARM_STEP = 2048 };
+
+/* Out of line, so that the pages it touches are those below its caller's frame. */
+__attribute__((noinline)) static void touch_stack(void)
+{
+	volatile char pages[WARM_STACK];
+	for (size_t i = 0; i < sizeof(pages); i += WARM_STEP)
+		pages[i] = 0;
+}
+
+/*
+ * Takes at once what answers take sooner or later: otherwise the first request of each thread
+ * waits for it, and a worker's memory grows for an hour, which looks like a leak.
+ */
+static void warm(struct http_thread *thread)
+{
+	void *scratch = arena_alloc(&thread->arena, WARM_ARENA);
+	if (scratch != NULL)
+		memset(scratch, 0, WARM_ARENA);
+	arena_reset(&thread->arena);
+	if (strbuf_reserve(&thread->out.body, WARM_BODY))
+		memset(thread->out.body.data, 0, WARM_BODY);
+	strbuf_clear(&thread->out.body);
+	touch_stack();
+}
+
+static void thread_start(void *context, struct http_thread *thread, unsigned index)
+{
+	(void)context;
+	http_thread_init(thread, index);
+	warm(thread);
+}
+
+static void thread_stop(void *context, struct http_thread *thread)
+{
+	(void)context;
+	http_thread_release(thread);
+}
+
+static void classify(void *context, struct http_input *in)
+{
+	const struct app_parts *w = context;
+	http_classify(&w->app, in);
+}
+
+static void serve(void *context, struct http_thread *thread, const struct http_input *in)
+{
+	struct app_parts *w = context;
+	http_serve(&w->app, thread, in);
+}
+
+const struct engine_app worker_engine_calls = {
+    .thread_start = thread_start,
+    .thread_stop = thread_stop,
+    .classify = classify,
+    .serve = serve,
+};
+
+void worker_publish_engine(const void *context, struct scoreboard *board, unsigned slot)
+{
+	const struct engine_stats *s = context;
+	const struct {
+		enum scoreboard_counter counter;
+		uint64_t value;
+	} counters[] = {
+	    {COUNTER_accepted, atomic_load(&s->accepted)},
+	    {COUNTER_accept_paused, atomic_load(&s->accept_pauses)},
+	    {COUNTER_accept_errors, atomic_load(&s->accept_errors)},
+	    {COUNTER_protocol_errors, atomic_load(&s->protocol_errors)},
+	    {COUNTER_read_timeouts, atomic_load(&s->read_timeouts)},
+	    {COUNTER_write_timeouts, atomic_load(&s->write_timeouts)},
+	    {COUNTER_shed_queue, atomic_load(&s->shed)},
+	    {COUNTER_shed_expired, atomic_load(&s->expired)},
+	    {COUNTER_parked, atomic_load(&s->parked)},
+	    {COUNTER_client_gone, atomic_load(&s->cancelled)},
+	};
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		scoreboard_set_counter(board, slot, counters[i].counter, counters[i].value);
+	scoreboard_set_gauge(board, slot, GAUGE_connections, (int64_t)atomic_load(&s->connections));
+	scoreboard_set_gauge(
+	    board, slot, GAUGE_queued,
+	    (int64_t)(atomic_load(&s->parked_normal) + atomic_load(&s->parked_heavy)));
+}
