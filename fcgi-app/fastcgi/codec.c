@@ -130,6 +130,17 @@ static void collect(struct codec *c, struct codec_buffer *b, size_t limit, const
 	}
 }
 
+static void collect_params(struct codec *c, const void *bytes, size_t len)
+{
+	collect(c, &c->params, c->limits->params_bytes, "the request's header fields are too large",
+		bytes, len);
+}
+
+static void collect_body(struct codec *c, const void *bytes, size_t len)
+{
+	collect(c, &c->body, c->limits->body_bytes, "the request body is too large", bytes, len);
+}
+
 static void take_content(struct codec *c, const void *bytes, size_t len)
 {
 	switch ((enum sink)c->sink) {
@@ -143,12 +154,10 @@ static void take_content(struct codec *c, const void *bytes, size_t len)
 		break;
 	}
 	case SINK_PARAMS:
-		collect(c, &c->params, c->limits->params_bytes,
-			"the request's header fields are too large", bytes, len);
+		collect_params(c, bytes, len);
 		break;
 	case SINK_BODY:
-		collect(c, &c->body, c->limits->body_bytes, "the request body is too large", bytes,
-			len);
+		collect_body(c, bytes, len);
 		break;
 	}
 }
@@ -333,4 +342,31 @@ enum codec_event codec_feed(struct codec *c, const void *bytes, size_t len, size
 	}
 	*used = len - left;
 	return event_of(c);
+}
+
+void codec_give_param(struct codec *c, const char *name, size_t name_len, const char *value,
+		      size_t value_len)
+{
+	unsigned char lengths[2 * WIRE_LENGTH_MAX];
+	size_t used = wire_put_length(lengths, name_len);
+	used += wire_put_length(lengths + used, value_len);
+	AN_INVARIANT(!c->params_done);
+	collect_params(c, lengths, used);
+	collect_params(c, name, name_len);
+	collect_params(c, value, value_len);
+}
+
+bool codec_give_body(struct codec *c, const void *bytes, size_t len)
+{
+	if (!c->params_done)
+		end_stream(c, &c->params_done);
+	collect_body(c, bytes, len);
+	return !c->complete;
+}
+
+void codec_give_end(struct codec *c)
+{
+	if (!c->params_done)
+		end_stream(c, &c->params_done);
+	end_stream(c, &c->body_done);
 }

@@ -128,6 +128,21 @@ enum codec_event codec_feed(struct codec *c, const void *bytes, size_t len, size
 void codec_replied(struct codec *c);
 void codec_next(struct codec *c);
 
+/*
+ * A request that something else took off its wire (libfcgi, a CGI environment) is
+ * judged here as well: the same limits, the same refusals, the same joined lists.
+ *
+ *	codec_give_param(&c, name, name_len, value, value_len);	each in turn
+ *	codec_give_body(&c, bytes, len);			piece by piece, while it says true
+ *	codec_give_end(&c);	as after CODEC_REQUEST: answer c.request, call codec_next()
+ *
+ * All parameters come before the body.  Everything is copied.
+ */
+void codec_give_param(struct codec *c, const char *name, size_t name_len, const char *value,
+		      size_t value_len);
+bool codec_give_body(struct codec *c, const void *bytes, size_t len);
+void codec_give_end(struct codec *c);
+
 /* Whether the stream stands between two requests, with no part of a record read. */
 bool codec_between(const struct codec *c);
 

@@ -35,6 +35,21 @@ static inline uint8_t wire_padding(size_t len)
 	return (uint8_t)(-len & 7);
 }
 
+/* The length of a name or a value, in one byte or in four; returns how many. */
+enum { WIRE_LENGTH_MAX = 4 };
+static inline size_t wire_put_length(unsigned char *out, size_t len)
+{
+	if (len < 0x80) {
+		out[0] = (unsigned char)len;
+		return 1;
+	}
+	out[0] = (unsigned char)(0x80 | len >> 24);
+	out[1] = (unsigned char)(len >> 16);
+	out[2] = (unsigned char)(len >> 8);
+	out[3] = (unsigned char)len;
+	return WIRE_LENGTH_MAX;
+}
+
 /* One encoded name and value; at moves behind it.  False when the pair does not fit before end. */
 struct wire_pair {
 	char *name;
