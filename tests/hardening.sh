@@ -3,7 +3,8 @@
 # were asked to go without (sanitizers, --disable-hardening, -O0).
 cd "$ZIGGIE_TEST_BUILDDIR" || exit 1
 programs="ziggied ziggie-worker ziggie-jobs ziggiectl"
-echo 1..20
+[ ! -e ziggie-fcgi ] || programs="$programs ziggie-fcgi" # not made without libfcgi
+echo "1..$(($(echo "$programs" | wc -w) * 5))"
 number=0
 check() { # program, what, command …
     number=$((number + 1))

@@ -56,6 +56,8 @@ refuses "libmemcached outside" lib/host/x.c '#include <libmemcached/memcached.h>
 refuses "json-c outside" fcgi-app/http/x.c '#include <json-c/json.h>' 'behind lib/json'
 refuses "the wire format outside" fcgi-app/worker/x.c '#include <fastcgi.h>' 'codec'
 refuses "libfcgi in the worker" fcgi-app/worker/x.c '#include <fcgiapp.h>' 'libfcgi'
+refuses "libfcgi in a second file of ziggie-fcgi" fcgi-app/compat/main.c '#include <fcgiapp.h>' 'libfcgi'
+refuses "the engine in ziggie-fcgi" fcgi-app/compat/x.c '#include "worker/engine.h"' 'may include only'
 refuses "an include without folder" lib/base/x.c '#include "strbuf.h"' 'folder'
 refuses "strcpy" lib/base/x.c 'void f(char *a) { strcpy(a, "b"); }' 'calls strcpy()'
 refuses "sprintf across blanks" lib/base/x.c 'int g(char *a) { return sprintf (a, "b"); }' 'sprintf'
