@@ -19,13 +19,13 @@ COMPLETE, CANT_MPX, OVERLOADED, UNKNOWN_ROLE = range(4)
 TIMEOUT = 20
 
 
-def record(kind, request_id=1, content=b"", padding=0):
-    header = struct.pack(">BBHHBB", 1, kind, request_id, len(content), padding, 0)
+def record(kind, request_id=1, content=b"", padding=0, version=1, reserved=0):
+    header = struct.pack(">BBHHBB", version, kind, request_id, len(content), padding, reserved)
     return header + content + b"\0" * padding
 
 
-def begin(request_id=1, role=RESPONDER, flags=KEEP):
-    return record(BEGIN, request_id, struct.pack(">HB5x", role, flags))
+def begin(request_id=1, role=RESPONDER, flags=KEEP, padding=0):
+    return record(BEGIN, request_id, struct.pack(">HB5x", role, flags), padding)
 
 
 def _length(number):
@@ -42,7 +42,8 @@ def pairs(items):
 
 
 def decode_pairs(data):
-    found = {}
+    """The encoded (name, value) pairs, in their order."""
+    found = []
     while data:
         lengths = []
         for _ in range(2):
@@ -53,15 +54,15 @@ def decode_pairs(data):
                 lengths.append(struct.unpack(">I", data[:4])[0] & 0x7FFFFFFF)
                 data = data[4:]
         name, value = data[:lengths[0]], data[lengths[0]:sum(lengths)]
-        found[name.decode()] = value.decode()
+        found.append((name.decode(), value.decode()))
         data = data[sum(lengths):]
     return found
 
 
-def stream(kind, data, request_id=1):
-    """The records of a stream, and its end."""
-    parts = [record(kind, request_id, data[at:at + 65535]) for at in range(0, len(data), 65535)]
-    return b"".join(parts) + record(kind, request_id)
+def stream(kind, data, request_id=1, size=65535, padding=0):
+    """The records of a stream, of `size` bytes each, and its end."""
+    parts = [data[at:at + size] for at in range(0, len(data), size)]
+    return b"".join(record(kind, request_id, part, padding) for part in [*parts, b""])
 
 
 def parameters(method, path, query="", headers=None, **more):
@@ -113,6 +114,30 @@ class Answer:
         return json.loads(self.body)
 
 
+# What a worker replied, in short: see Connection.replies().
+CLOSED = ("closed",)
+
+
+def answered(status=200, request_id=1):
+    return ("answered", request_id, status)
+
+
+def ended(request_id, protocol_status):
+    return ("ended", request_id, protocol_status)
+
+
+def values(*pairs_in_order):
+    return ("values", *pairs_in_order)
+
+
+def unknown(kind):
+    return ("unknown", kind)
+
+
+class Closed(EOFError):
+    """The worker closed between two records."""
+
+
 class Connection:
     def __init__(self, path, timeout=TIMEOUT):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -131,21 +156,58 @@ class Connection:
     def send(self, *records):
         self.socket.sendall(b"".join(records))
 
-    def _exactly(self, count):
+    def push(self, pieces):
+        """Sends each piece by itself, as far as the worker takes them."""
+        for piece in pieces:
+            try:
+                self.socket.sendall(piece)
+            except (BrokenPipeError, ConnectionResetError):
+                return
+
+    def _exactly(self, count, closed=EOFError):
         data = b""
         while len(data) < count:
-            part = self.socket.recv(count - len(data))
+            try:
+                part = self.socket.recv(count - len(data))
+            except ConnectionResetError:
+                part = b""
             if not part:
-                raise EOFError(f"closed after {len(data)} of {count} bytes")
+                raise (EOFError if data else closed)(f"closed after {len(data)} of {count} bytes")
             data += part
         return data
 
     def receive(self):
-        """The next record."""
-        version, kind, request_id, length, padding, _ = struct.unpack(">BBHHBB", self._exactly(8))
+        """The next record; Closed when there is none."""
+        header = self._exactly(8, Closed)
+        version, kind, request_id, length, padding, _ = struct.unpack(">BBHHBB", header)
         assert version == 1
         content = self._exactly(length + padding)[:length]
         return Record(kind, request_id, content)
+
+    def replies(self, last_id):
+        """All that comes, in short, until the request `last_id` has ended or the worker closes."""
+        found, stdout = [], {}
+        while True:
+            try:
+                r = self.receive()
+            except Closed:
+                return found + [CLOSED]
+            if r.kind == STDOUT:
+                stdout[r.id] = stdout.get(r.id, b"") + r.content
+            elif r.kind == END and r.id in stdout:
+                answer = Answer(r.id, stdout.pop(r.id), r.content)
+                assert (answer.app_status, answer.protocol_status) == (0, COMPLETE)
+                found.append(answered(answer.status, r.id))
+            elif r.kind == END:
+                found.append(ended(r.id, r.content[4]))
+            elif (r.kind, r.id) == (GET_VALUES_RESULT, 0):
+                found.append(values(*decode_pairs(r.content)))
+            elif (r.kind, r.id) == (UNKNOWN_TYPE, 0):
+                found.append(unknown(r.content[0]))
+            else:
+                raise AssertionError(f"an application does not send {r}")
+            if r.kind == END and r.id == last_id:
+                return found
 
     def answer(self):
         """The records up to the next END_REQUEST."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -22,6 +23,15 @@ sys.path.insert(0, os.path.join(SOURCE, "script", "lib"))
 from stack import proc  # noqa: E402
 from stack.layout import State  # noqa: E402
 
+
+def _sanitizer():
+    """What the build was instrumented with: "address,undefined", "thread" or nothing."""
+    with open(os.path.join(BUILD, "Makefile"), encoding="utf-8") as f:
+        found = re.search(r"^ZIGGIE_INSTR_CFLAGS = -fsanitize=(\S+)", f.read(), re.M)
+    return found.group(1) if found else ""
+
+
+SANITIZER = _sanitizer()
 START_LIMIT = 120
 ADMIN_PASSWORD = "correct horse battery"
 
@@ -43,6 +53,11 @@ def wait_for(condition, seconds=10, what="condition"):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} is not so after {seconds} s")
         time.sleep(0.05)
+
+
+def connections_of(pid, path):
+    """How many connections to the Unix socket `path` a worker has open; it listens there too."""
+    return sum(c.laddr == path for c in psutil.Process(pid).connections("unix")) - 1
 
 
 def server_command(state, *arguments, build=BUILD):
