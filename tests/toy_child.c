@@ -10,12 +10,14 @@
  *
  * Files in $ZIGGIE_TEST_TOY_DIR change what it does when it starts: `crash-NAME`
  * exits with code 3 (NAME is worker or jobs), `refuse-NAME` exits as for bad
- * settings, `hang-NAME` never reports and ignores TERM; `reopened-PID` is made on USR1.
+ * settings, `hang-NAME` never reports and ignores TERM, `fault-NAME` does what a
+ * sanitizer reports; `reopened-PID` is made on USR1.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -189,6 +191,26 @@ static void report_ready(struct toy *toy)
 	close(fd);
 }
 
+static int raced_for;
+
+static void *race(void *unused)
+{
+	raced_for++;
+	return unused;
+}
+
+/* Memory that nobody can find any more, and two threads that write without a lock. */
+static void commit_faults(void)
+{
+	void *volatile lost = strdup("lost");
+	lost = NULL;
+	(void)lost;
+	pthread_t other;
+	AN_INVARIANT(pthread_create(&other, NULL, race, NULL) == 0);
+	race(NULL);
+	pthread_join(other, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct errmsg why = ERRMSG_INIT;
@@ -205,6 +227,8 @@ int main(int argc, char **argv)
 	join_scoreboard(&toy);
 	while (told_to("hang", toy.program))
 		pause();
+	if (told_to("fault", toy.program))
+		commit_faults();
 	report_ready(&toy);
 	run(&toy);
 	scoreboard_free(toy.board);
