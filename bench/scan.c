@@ -71,7 +71,7 @@ static double median_us(int64_t *times, size_t count)
 
 static void measure(struct host_collector *c, size_t rounds)
 {
-	int64_t raw[ROUNDS_MAX], ours[ROUNDS_MAX];
+	int64_t raw[ROUNDS_MAX] = {0}, ours[ROUNDS_MAX] = {0};
 	size_t processes = 0;
 	STRBUF_CLEANUP out = STRBUF_INIT;
 	sample_or_die(c, &out); /* long names and real users are read once per process */

@@ -58,12 +58,12 @@ static bool take_config_option(struct ctl *ctl, int *argc, char **argv)
 	bool options_end = false, complete = true;
 	for (int i = 1; i < *argc; i++) {
 		options_end = options_end || strcmp(argv[i], "--") == 0;
-		if (options_end || strncmp(argv[i], name, sizeof(name) - 1) != 0) {
+		bool begins = !options_end && strncmp(argv[i], name, sizeof(name) - 1) == 0;
+		const char *rest = begins ? argv[i] + sizeof(name) - 1 : NULL;
+		if (rest == NULL || (*rest != '=' && *rest != '\0')) {
 			argv[kept++] = argv[i];
-		} else if (argv[i][sizeof(name) - 1] == '=') {
-			ctl->config_file = argv[i] + sizeof(name);
-		} else if (argv[i][sizeof(name) - 1] != '\0') {
-			argv[kept++] = argv[i];
+		} else if (*rest == '=') {
+			ctl->config_file = rest + 1;
 		} else if (i + 1 < *argc) {
 			ctl->config_file = argv[++i];
 		} else {

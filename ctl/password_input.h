@@ -10,10 +10,10 @@
 #include "base/error.h"
 
 /*
- * Reads it, checks that it may become username's, and hashes it.  file is NULL when
+ * Reads it, checks that it may become username's, and hashes it into out.  file is NULL when
  * none was given.  Nothing of the password stays in memory.
  */
-enum err password_input(const char *file, const char *username, char hash[PASSWORD_HASH_SIZE],
+enum err password_input(const char *file, const char *username, char out[PASSWORD_HASH_SIZE],
 			struct errmsg *why);
 
 #endif

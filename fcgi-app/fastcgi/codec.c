@@ -115,7 +115,8 @@ static void discard(struct codec *c, size_t len)
 static void collect(struct codec *c, struct codec_buffer *b, size_t limit, const char *too_large,
 		    const void *bytes, size_t len)
 {
-	size_t part = len < limit - b->len ? len : limit - b->len;
+	size_t room = limit - b->len;
+	size_t part = len < room ? len : room;
 	if (c->request.refused == ERR_OK && !buffer_reserve(b, part))
 		codec_refuse(c, ERR_NOMEM, NULL);
 	if (c->request.refused != ERR_OK) {
@@ -124,7 +125,7 @@ static void collect(struct codec *c, struct codec_buffer *b, size_t limit, const
 	}
 	memcpy(b->data + b->len, bytes, part);
 	b->len += part;
-	if (part < len) {
+	if (len > room) {
 		codec_refuse(c, ERR_TOO_LARGE, too_large);
 		discard(c, len - part);
 	}

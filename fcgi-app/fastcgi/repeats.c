@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "fastcgi/wire.h"
 
 static const char prefix[] = "HTTP_";
@@ -75,6 +76,7 @@ void codec_join_repeats(struct codec *c)
 {
 	/* Every value once at most, a separator for each, and a NUL for each joined one. */
 	size_t room = 0;
+	AN_INVARIANT(c->request.param_count > 0);
 	for (size_t i = 0; i < c->request.param_count; i++)
 		room += c->table[i].value_len + 3;
 	c->joined = (struct codec_buffer){.data = malloc(room), .cap = room};

@@ -57,6 +57,7 @@ void codec_reply_values(struct codec *c)
 		content[len++] = (char)value_len;
 		memcpy(content + len, asked.name, asked.name_len);
 		len += asked.name_len;
+		/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it has a length */
 		memcpy(content + len, value, value_len);
 		len += value_len;
 	}

@@ -148,6 +148,7 @@ enum err router_new(const struct route_table *tables, size_t count, struct route
 	return ERR_OK;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the longest route */
 static void free_children(struct node *node)
 {
 	for (struct node *child = node->children; child != NULL;) {
@@ -210,6 +211,7 @@ static enum err split(struct walk *w, const char *path, size_t len, struct errms
 }
 
 /* Literal segments first; steps back when that way has no route at its end. */
+/* NOLINTNEXTLINE(misc-no-recursion): at most SEGMENTS_MAX deep */
 static const struct node *descend(struct walk *w, const struct node *node, size_t depth)
 {
 	if (depth == w->count)

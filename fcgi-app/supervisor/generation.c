@@ -49,8 +49,7 @@ static enum err make_conf_file(const struct strbuf *text, int *out, struct errms
 	if (fchmod(fd, 0444) < 0 || io_write_all(fd, text->data, text->len) != ERR_OK ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
 		return err_errno(why, "can't write the settings for children");
-	*out = fd;
-	fd = -1;
+	*out = io_take(&fd);
 	return ERR_OK;
 }
 
@@ -160,7 +159,7 @@ void generation_reload(struct supervisor *s)
 	struct conf *conf = calloc(1, sizeof(*conf));
 	enum err err = conf == NULL ? err_set(&why, ERR_NOMEM, "out of memory")
 				    : options_load_conf(s->options, conf, &why);
-	if (err != ERR_OK) {
+	if (conf == NULL || err != ERR_OK) {
 		free(conf);
 		LOG_EVENT(LOG_ERROR, "reload_failed", LOG_STR("detail", why.text));
 		notify_send("STATUS=the settings can't be used: %.300s", why.text);

@@ -126,8 +126,7 @@ static enum err bind_path(struct listener *l, const char *path, int group, int b
 	err = bind_and_listen(fd, &address, group, backlog, why);
 	if (err != ERR_OK)
 		return err;
-	listener_adopt(l, fd, true);
-	fd = -1;
+	listener_adopt(l, io_take(&fd), true);
 	return ERR_OK;
 }
 

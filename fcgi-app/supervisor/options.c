@@ -89,12 +89,13 @@ static enum err read_rest(struct options *out, int argc, char **argv, struct err
 static void look_ahead(struct options *out)
 {
 	for (int i = 1; i < out->argc; i++) {
+		const char *option = out->argv[i];
 		const char *value = option_value("--config", out->argc, out->argv, &i);
 		if (value != NULL)
 			out->config = value;
-		else if (strcmp(out->argv[i], "--help") == 0)
+		else if (strcmp(option, "--help") == 0)
 			out->action = ACTION_HELP;
-		else if (strcmp(out->argv[i], "--version") == 0)
+		else if (strcmp(option, "--version") == 0)
 			out->action = ACTION_VERSION;
 	}
 }

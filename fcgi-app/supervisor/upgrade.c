@@ -65,7 +65,7 @@ void upgrade_begin(struct supervisor *s)
 		run_preflight(options->self, argv, parent);
 	free(argv);
 	if (pid < 0) {
-		LOG_EVENT(LOG_ERROR, "upgrade_failed", LOG_STR("detail", strerror(errno)));
+		LOG_EVENT(LOG_ERROR, "upgrade_failed", LOG_STR("detail", strerrordesc_np(errno)));
 		return;
 	}
 	s->preflight_pid = pid;
@@ -134,8 +134,8 @@ void upgrade_exec(struct supervisor *s)
 	int error = errno;
 	mark_handed_over(s, FD_CLOEXEC);
 	unsetenv(state_variable);
-	LOG_EVENT(LOG_ERROR, "upgrade_failed", LOG_STR("detail", strerror(error)));
-	notify_send("READY=1\nSTATUS=the upgrade failed: %s", strerror(error));
+	LOG_EVENT(LOG_ERROR, "upgrade_failed", LOG_STR("detail", strerrordesc_np(error)));
+	notify_send("READY=1\nSTATUS=the upgrade failed: %s", strerrordesc_np(error));
 }
 
 /* ---- taking over ---- */
@@ -230,13 +230,13 @@ bool upgrade_is_pending(void)
 
 static enum err take_lock(struct supervisor *s, int fd, struct errmsg *why)
 {
-	char link[32], path[PATH_MAX];
+	char link[32], file[PATH_MAX];
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t len = readlink(link, path, sizeof(path) - 1);
+	ssize_t len = readlink(link, file, sizeof(file) - 1);
 	if (len < 0)
 		return err_errno(why, "the PID file's descriptor did not survive the upgrade");
-	path[len] = '\0';
-	return pidfile_adopt(&s->pidfile, path, fd, why);
+	file[len] = '\0';
+	return pidfile_adopt(&s->pidfile, file, fd, why);
 }
 
 /* A release with another layout begins a scoreboard of its own, and counters at zero. */

@@ -45,7 +45,7 @@ static void back_off(struct engine *e, struct back_off *b, int error)
 	int64_t now = clock_mono_ns();
 	if (b->warned_ns == 0 || now - b->warned_ns > WARN_EVERY_S * NS_PER_S) {
 		b->warned_ns = now;
-		LOG_EVENT(LOG_WARNING, "accept_failed", LOG_STR("error", strerror(error)),
+		LOG_EVENT(LOG_WARNING, "accept_failed", LOG_STR("error", strerrordesc_np(error)),
 			  LOG_INT("pause_ms", b->ms));
 	}
 	pthread_mutex_lock(&e->lock);
@@ -89,7 +89,7 @@ static void accept_one(struct engine *e, bool tcp, struct back_off *b)
 	case EAGAIN: {
 		/* Somebody who shares the socket made it non-blocking. */
 		struct pollfd readable = {.fd = e->config.listen_fd, .events = POLLIN};
-		poll(&readable, 1, BACK_OFF_MAX_MS);
+		(void)poll(&readable, 1, BACK_OFF_MAX_MS);
 		return;
 	}
 	default:

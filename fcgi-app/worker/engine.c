@@ -179,7 +179,7 @@ static enum err start_thread(pthread_t *id, void *(*main)(void *), void *argumen
 	int error = pthread_create(id, NULL, main, argument);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0)
-		return err_set(why, ERR_IO, "can't start a thread: %s", strerror(error));
+		return err_set(why, ERR_IO, "can't start a thread: %s", strerrordesc_np(error));
 	return ERR_OK;
 }
 

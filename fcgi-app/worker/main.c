@@ -113,6 +113,7 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 	};
 	sigset_t taken;
 	program_take_signals(&taken);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has been started */
 	mallopt(M_ARENA_MAX, HEAPS);
 	enum err err = log_start_flusher(why);
 	if (err != ERR_OK)

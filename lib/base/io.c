@@ -69,3 +69,10 @@ void io_close(int *fd)
 	}
 	*fd = -1;
 }
+
+int io_take(int *fd)
+{
+	int taken = *fd;
+	*fd = -1;
+	return taken;
+}

@@ -18,5 +18,6 @@ enum err io_write_all(int fd, const void *bytes, size_t len);
 
 void io_close(int *fd); /* closes and sets to -1; for the cleanup attribute */
 #define FD_CLEANUP __attribute__((cleanup(io_close))) int
+int io_take(int *fd); /* gives it to the caller: the attribute then closes nothing */
 
 #endif

@@ -136,10 +136,11 @@ static void format_field(struct strbuf *line, const struct log_field *field)
 	case LOG_TYPE_REAL_MS: {
 		int64_t us = field->value.integer / NS_PER_US;
 		strbuf_addi(line, us / 1000);
-		char fraction[4] = {'.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10),
-				    (char)('0' + us % 10)};
-		if (us >= 0)
+		if (us >= 0) {
+			char fraction[4] = {'.', (char)('0' + us / 100 % 10),
+					    (char)('0' + us / 10 % 10), (char)('0' + us % 10)};
 			strbuf_add(line, fraction, sizeof(fraction));
+		}
 		break;
 	}
 	case LOG_TYPE_BOOL:

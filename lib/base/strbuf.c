@@ -32,7 +32,7 @@ bool strbuf_reserve(struct strbuf *b, size_t extra)
 {
 	if (b->failed)
 		return false;
-	if (extra < b->cap - b->len && b->cap > 0)
+	if (b->cap > 0 && extra < b->cap - b->len)
 		return true;
 	size_t want;
 	if (__builtin_add_overflow(b->len, extra, &want) || want > SIZE_MAX / 4) {

@@ -8,6 +8,24 @@ static bool continues(const unsigned char *s, size_t from, size_t count)
 	return true;
 }
 
+static size_t sequence_of_three(const unsigned char *s, size_t len)
+{
+	if (len < 3 || !continues(s, 1, 2))
+		return 0;
+	bool overlong = s[0] == 0xe0 && s[1] < 0xa0;
+	bool surrogate = s[0] == 0xed && s[1] > 0x9f;
+	return overlong || surrogate ? 0 : 3;
+}
+
+static size_t sequence_of_four(const unsigned char *s, size_t len)
+{
+	if (len < 4 || !continues(s, 1, 3))
+		return 0;
+	bool overlong = s[0] == 0xf0 && s[1] < 0x90;
+	bool above_unicode = s[0] == 0xf4 && s[1] > 0x8f;
+	return overlong || above_unicode ? 0 : 4;
+}
+
 size_t utf8_sequence(const char *text, size_t len)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -17,25 +35,9 @@ size_t utf8_sequence(const char *text, size_t len)
 		return 1;
 	if (s[0] >= 0xc2 && s[0] <= 0xdf)
 		return len >= 2 && continues(s, 1, 1) ? 2 : 0;
-	if ((s[0] & 0xf0) == 0xe0) {
-		if (len < 3 || !continues(s, 1, 2))
-			return 0;
-		if (s[0] == 0xe0 && s[1] < 0xa0)
-			return 0; /* overlong */
-		if (s[0] == 0xed && s[1] > 0x9f)
-			return 0; /* a surrogate */
-		return 3;
-	}
-	if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-		if (len < 4 || !continues(s, 1, 3))
-			return 0;
-		if (s[0] == 0xf0 && s[1] < 0x90)
-			return 0; /* overlong */
-		if (s[0] == 0xf4 && s[1] > 0x8f)
-			return 0; /* above U+10FFFF */
-		return 4;
-	}
-	return 0;
+	if ((s[0] & 0xf0) == 0xe0)
+		return sequence_of_three(s, len);
+	return s[0] >= 0xf0 && s[0] <= 0xf4 ? sequence_of_four(s, len) : 0;
 }
 
 bool utf8_valid(const char *text, size_t len)

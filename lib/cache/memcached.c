@@ -174,10 +174,10 @@ enum err memcached_new(const struct cache_options *options, struct memcached **o
 	m->timeout_ms = options->timeout_ms;
 	m->pause_ns = options->retry_ms * NS_PER_MS;
 	enum err err = cache_servers_parse(options->servers, &m->servers, why);
-	if (err == ERR_OK && m->servers.count == 0)
+	if (err == ERR_OK && m->servers.count == 0) {
 		err = err_set(why, ERR_INVALID, "memcached: \"%s\" names no server",
 			      options->servers);
-	if (err == ERR_OK) {
+	} else if (err == ERR_OK) {
 		m->breakers = calloc(m->servers.count, sizeof(*m->breakers));
 		m->check_keys = calloc(m->servers.count, sizeof(*m->check_keys));
 		if (m->breakers == NULL || m->check_keys == NULL || !find_check_keys(m))
@@ -196,8 +196,10 @@ void memcached_close(struct memcached *m)
 	if (m == NULL)
 		return;
 	pthread_key_delete(m->handle_key);
-	while (m->handles != NULL)
-		handle_free(m->handles);
+	for (struct handle *h = m->handles, *next; h != NULL; h = next) {
+		next = h->next;
+		handle_free(h);
+	}
 	pthread_mutex_destroy(&m->lock);
 	cache_servers_release(&m->servers);
 	free(m->breakers);
@@ -229,7 +231,7 @@ static memcached_return_t exchange_get(memcached_st *mc, struct exchange *x)
 	uint32_t flags;
 	char *text = memcached_get(mc, x->key->hex, CACHE_KEY_HEX, &len, &flags, &rc);
 	if (rc == MEMCACHED_SUCCESS) {
-		char frame[FRAME_LEN + 1];
+		char frame[FRAME_LEN + 1] = "";
 		if (len >= FRAME_LEN)
 			frame_write(frame, x->key, len - FRAME_LEN);
 		if (text == NULL || len < FRAME_LEN || memcmp(text, frame, FRAME_LEN) != 0)

@@ -1,4 +1,5 @@
 /* The database's part of the settings. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,13 +40,11 @@ enum err db_server_load(const struct conf *conf, struct db_server *out, struct e
 
 void db_server_release(struct db_server *server)
 {
-	union {
-		const char *kept;
-		char *given;
-	} password = {.kept = server->password};
-	if (password.given != NULL)
-		explicit_bzero(password.given, strlen(password.given));
-	free(password.given);
+	/* Const for its users, ours to free. */
+	char *password = (char *)(uintptr_t)server->password;
+	if (password != NULL)
+		explicit_bzero(password, strlen(password));
+	free(password);
 	*server = (struct db_server){0};
 }
 

@@ -44,7 +44,6 @@ struct column {
 	unsigned long len;
 	union {
 		int64_t i64;
-		uint64_t u64;
 		double f64;
 		MYSQL_TIME time;
 	} value;
@@ -439,14 +438,12 @@ static enum err statement_prepare(struct mariadb_conn *c, struct statement *s, c
 	strbuf_adds(&text, sql);
 	s->sql = strdup(sql);
 	s->stmt = mysql_stmt_init(c->mysql);
+	bool made = !text.failed && s->sql != NULL && s->stmt != NULL;
 	enum err err = ERR_OK;
-	if (text.failed || s->sql == NULL || s->stmt == NULL) {
-		waiting = NULL;
-		err = err_set(why, ERR_NOMEM, "out of memory preparing a statement");
-	} else if (mysql_stmt_prepare(s->stmt, text.data, text.len) != 0) {
+	if (made && mysql_stmt_prepare(s->stmt, text.data, text.len) != 0) {
 		err = leave_statement(c, s->stmt, why);
 		c->base.sent = false; /* sent to be prepared, not to be carried out */
-	} else if (!make_columns(s)) {
+	} else if (!made || !make_columns(s)) {
 		waiting = NULL;
 		err = err_set(why, ERR_NOMEM, "out of memory preparing a statement");
 	}
@@ -482,8 +479,8 @@ static unsigned statement_limit(const struct mariadb_conn *c)
 	if (c->statement_ms == 0)
 		return 0;
 	int64_t left = deadline_left_ms(&c->base.deadline);
-	for (unsigned seconds = 1; seconds * 2 * MS_PER_S <= c->statement_ms; seconds *= 2)
-		if (left <= seconds * MS_PER_S)
+	for (unsigned seconds = 1; INT64_C(2) * seconds * MS_PER_S <= c->statement_ms; seconds *= 2)
+		if (left <= (int64_t)seconds * MS_PER_S)
 			return seconds;
 	return 0;
 }
@@ -529,11 +526,7 @@ static int64_t time_from_mysql(const MYSQL_TIME *t)
 /* The library only reads what a parameter's buffer points at. */
 static void *unconst(const void *pointer)
 {
-	union {
-		const void *in;
-		void *out;
-	} cast = {.in = pointer};
-	return cast.out;
+	return (void *)(uintptr_t)pointer;
 }
 
 static void bind_value(MYSQL_BIND *bind, MYSQL_TIME *time, const struct db_value *value)

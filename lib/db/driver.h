@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "db/db.h"
 
-#define DB_CONN_MAGIC 0x6462636eu
+#define DB_CONN_MAGIC 0x6462636eU
 
 /* The part of a connection that every driver has; the driver's own follows it. */
 struct db_conn {
@@ -35,7 +35,7 @@ void driver_close(struct db_conn *db);
 
 /* Runs a prepared statement; arena is NULL when no rows are expected. */
 enum err driver_run(struct db_conn *db, struct arena *arena, const char *sql,
-		    const struct db_value *binds, size_t bind_count, struct db_result *out,
+		    const struct db_value *values, size_t value_count, struct db_result *out,
 		    struct errmsg *why);
 /* Runs a statement as text, without rows.  Unless cancellable, the client's hang-up does not end
  * the wait. */

@@ -219,8 +219,10 @@ static void wait_until(struct db_pool *pool, pthread_cond_t *cond, int64_t ns)
 static void leave_queue(struct db_pool *pool, struct pool_waiter *w)
 {
 	struct pool_waiter **at = &pool->first;
-	while (*at != w)
+	while (*at != w) {
+		AN_INVARIANT(*at != NULL);
 		at = &(*at)->next;
+	}
 	*at = w->next;
 	if (w->next == NULL)
 		pool->last = at;
@@ -354,6 +356,7 @@ enum err db_pool_borrow(struct db_pool *pool, const struct deadline *deadline, c
 	}
 	pthread_mutex_unlock(&pool->lock);
 	if (err == ERR_OK) {
+		AN_INVARIANT(slot != NULL);
 		*out = slot->db;
 		db_set_deadline(*out, deadline);
 	}
@@ -455,7 +458,7 @@ enum err db_pool_new(const struct db_pool_config *config, struct db_pool **out, 
 	AN_INVARIANT(config->max > 0 && config->min <= config->max);
 	struct db_pool *pool = calloc(1, sizeof(*pool));
 	struct pool_slot *slots = calloc(config->max, sizeof(*slots));
-	struct pool_slot **idle = calloc(config->max, sizeof(*idle));
+	struct pool_slot **idle = calloc(config->max, sizeof(struct pool_slot *));
 	if (pool == NULL || slots == NULL || idle == NULL) {
 		free(pool);
 		free(slots);

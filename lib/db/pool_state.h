@@ -14,7 +14,7 @@
 #include "db/driver.h"
 #include "db/pool.h"
 
-#define DB_POOL_MAGIC 0x6462706fu
+#define DB_POOL_MAGIC 0x6462706fU
 
 enum slot_state { SLOT_FREE, SLOT_OPENING, SLOT_IDLE, SLOT_USED };
 

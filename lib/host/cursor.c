@@ -116,8 +116,11 @@ bool cursor_real(struct cursor *c, double *out)
 	if (cursor_literal(c, ".")) {
 		double scale = 0.1;
 		unsigned digit;
-		for (; digit_at(c, &digit); c->at++, scale /= 10)
+		while (digit_at(c, &digit)) {
 			value += digit * scale;
+			scale /= 10;
+			c->at++;
+		}
 	}
 	*out = value;
 	return true;

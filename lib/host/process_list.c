@@ -22,12 +22,12 @@ static int compare_rank(const void *a, const void *b)
 
 static const struct process **rank(const struct process_table *t)
 {
-	const struct process **ranked = calloc(t->count + 1, sizeof(*ranked));
+	const struct process **ranked = calloc(t->count + 1, sizeof(struct process *));
 	if (ranked == NULL)
 		return NULL;
 	for (size_t i = 0; i < t->count; i++)
 		ranked[i] = &t->rows[i];
-	qsort(ranked, t->count, sizeof(*ranked), compare_rank);
+	qsort(ranked, t->count, sizeof(struct process *), compare_rank);
 	return ranked;
 }
 

@@ -80,9 +80,11 @@ static bool read_uid(int dir, const char *pid, uint32_t *uid)
 /* Appends the name, the long one when the kernel may have cut it; returns its length. */
 static size_t add_name(int dir, const char *pid, struct span comm, struct strbuf *names)
 {
-	char path[PID_PATH_MAX], buffer[CMDLINE_MAX];
 	struct span name = comm;
+	/* cppcheck-suppress variableScope ; the name may lie in it */
+	char buffer[CMDLINE_MAX];
 	if (comm.len >= COMM_CUT) {
+		char path[PID_PATH_MAX];
 		size_t len =
 		    read_small(dir, pid_path(path, pid, "cmdline"), buffer, sizeof(buffer));
 		parse_cmdline_name(buffer, len, comm, &name);

@@ -12,7 +12,7 @@
 #define INFO_INTERVAL_MS (5 * MS_PER_S)
 /* Hosts' clocks may differ by this much. */
 #define CLOCK_DIFFERENCE_US (2 * US_PER_S)
-#define HEARTBEAT_TTL_MS (24 * 3600 * MS_PER_S)
+#define HEARTBEAT_TTL_MS (INT64_C(24) * 3600 * MS_PER_S)
 
 struct host_timing host_timing_from_conf(const struct conf *conf)
 {

@@ -86,6 +86,7 @@ static struct outline outline_of(const char *text, size_t len)
 	return outline;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): at most MAX_DEPTH deep */
 static size_t count_members(struct json_object *value)
 {
 	size_t count = 0;

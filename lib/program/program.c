@@ -45,15 +45,16 @@ static enum err read_command_line(struct command_line *line, struct conf *conf, 
 	}
 	enum err err = conf_load(conf, line->config_file, &argc, argv, why);
 	for (int i = 1; i < argc && err == ERR_OK; i++) {
+		const char *option = argv[i];
 		if (config_option(argc, argv, &i) != NULL)
 			continue;
-		if (strcmp(argv[i], "--check") == 0)
+		if (strcmp(option, "--check") == 0)
 			line->check = true;
-		else if (strcmp(argv[i], "--print-config") == 0)
+		else if (strcmp(option, "--print-config") == 0)
 			line->print_config = true;
 		else
 			err = err_set(why, ERR_MALFORMED, "unknown option \"%s\"; see --help",
-				      argv[i]);
+				      option);
 	}
 	return err;
 }
@@ -153,7 +154,7 @@ void program_tell_ready(void)
 	if (fd <= STDERR_FILENO)
 		return;
 	if (io_write_all(fd, "R", 1) != ERR_OK)
-		LOG_EVENT(LOG_WARNING, "ready_not_told", LOG_STR("error", strerror(errno)));
+		LOG_EVENT(LOG_WARNING, "ready_not_told", LOG_STR("error", strerrordesc_np(errno)));
 	close(fd);
 }
 

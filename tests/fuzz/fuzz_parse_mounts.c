@@ -62,10 +62,10 @@ static void check_room(const uint8_t *data, size_t size)
 	char *full = malloc(size + 1), *small = malloc(SMALL);
 	AN_INVARIANT(full != NULL && small != NULL && mounts_unescape(span, full, size + 1));
 	bool fits = mounts_unescape(span, small, SMALL);
-	if (fits)
+	if (fits) {
 		AN_INVARIANT(strlen(full) < SMALL || memchr(data, '\0', size) != NULL);
-	if (fits)
 		AN_INVARIANT(strcmp(small, full) == 0);
+	}
 	free(full);
 	free(small);
 }

@@ -13,7 +13,9 @@ import time
 import pytest
 
 from harness import wait_for
-from supervised import ZIGGIED, gone, make, running  # noqa: F401
+from supervised import ZIGGIED, gone
+
+pytest_plugins = ("supervised",)
 
 NOBODY = 65534
 

@@ -11,7 +11,9 @@ import time
 import pytest
 
 from harness import wait_for
-from supervised import ZIGGIED, Load, Manager, ended, gone, make, running  # noqa: F401
+from supervised import ZIGGIED, Load, Manager, ended, gone
+
+pytest_plugins = ("supervised",)
 
 
 # HUP

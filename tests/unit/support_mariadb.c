@@ -91,11 +91,7 @@ static void exec_server(int in, const char *extra)
 			      "--aria-pagecache-buffer-size=1M",
 			      geteuid() == 0 ? "--user=root" : NULL,
 			      NULL};
-	union {
-		const char **in;
-		char *const *out;
-	} args = {.in = argv};
-	execv(argv[0], args.out);
+	execv(argv[0], (char *const *)(uintptr_t)argv);
 	_exit(127);
 }
 

@@ -93,6 +93,7 @@ static void mint(char token[TOKEN_TEXT_SIZE])
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
 	f->auth = new_auth(&f->db, TTL_MS);
 	mint(f->token);
 	*state = f;

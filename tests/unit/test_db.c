@@ -53,6 +53,7 @@ static int tear_down_server(void **state)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
 	test_mariadb_sql("DELETE FROM ziggie.kinds");
 	test_mariadb_sql("DELETE FROM ziggie.counters");
 	test_mariadb_sql("INSERT INTO ziggie.counters VALUES (1, 0, 'one'), (2, 0, 'two')");
@@ -158,6 +159,7 @@ static void test_long_text_comes_back_whole(void **state)
 	struct fixture *f = *state;
 	enum { LONG = 3 * 1024 * 1024 };
 	char *text = malloc(LONG + 1);
+	assert_non_null(text);
 	for (size_t i = 0; i < LONG; i++)
 		text[i] = (char)('a' + i % 26);
 	text[LONG] = '\0';
@@ -658,7 +660,7 @@ static void relay_stop(struct relay *r)
 static void test_a_connection_lost_during_commit_is_unknown(void **state)
 {
 	struct fixture *f = *state;
-	struct relay relay;
+	struct relay relay = {0};
 	relay_start(&relay, "\x03"
 			    "COMMIT"); /* the command byte before it */
 	struct db_server server = *test_mariadb_server();
@@ -674,7 +676,7 @@ static void test_a_connection_lost_during_commit_is_unknown(void **state)
 static void test_a_connection_lost_before_commit_is_unavailable(void **state)
 {
 	struct fixture *f = *state;
-	struct relay relay;
+	struct relay relay = {0};
 	relay_start(&relay, "UPDATE counters");
 	struct db_server server = *test_mariadb_server();
 	server.socket = relay.path;
@@ -689,7 +691,7 @@ static void test_a_connection_lost_before_commit_is_unavailable(void **state)
 static void test_a_change_that_is_lost_on_its_own_is_unknown(void **state)
 {
 	struct fixture *f = *state;
-	struct relay relay;
+	struct relay relay = {0};
 	relay_start(&relay, "lose the answer");
 	struct db_server server = *test_mariadb_server();
 	server.socket = relay.path;

@@ -65,7 +65,7 @@ static unsigned pending(const struct migration *list)
 	return count;
 }
 
-static void count(const struct migration *m, int64_t took_ns, void *arg)
+static void count_applied(const struct migration *m, int64_t took_ns, void *arg)
 {
 	(void)m;
 	assert_true(took_ns > 0);
@@ -78,11 +78,11 @@ static void test_all_are_applied_once(void **state)
 	struct errmsg why = ERRMSG_INIT;
 	int applied = 0;
 	assert_int_equal(pending(two), 2);
-	assert_int_equal(apply(two, count, &applied, &why), ERR_OK);
+	assert_int_equal(apply(two, count_applied, &applied, &why), ERR_OK);
 	assert_int_equal(applied, 2);
 	assert_int_equal(pending(two), 0);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.a WHERE b IS NULL"), 1);
-	assert_int_equal(apply(two, count, &applied, &why), ERR_OK);
+	assert_int_equal(apply(two, count_applied, &applied, &why), ERR_OK);
 	assert_int_equal(applied, 2);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.schema_migrations"), 2);
 	assert_string_equal(why.text, "");
@@ -184,7 +184,7 @@ struct migrator {
 static void *migrate(void *arg)
 {
 	struct migrator *m = arg;
-	m->err = apply(m->list, count, m->applied, &m->why);
+	m->err = apply(m->list, count_applied, m->applied, &m->why);
 	return NULL;
 }
 
