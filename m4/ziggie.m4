@@ -42,13 +42,19 @@ AC_DEFUN([ZIGGIE_HARDENING], [
 ])
 
 AC_DEFUN([ZIGGIE_INSTRUMENTATION], [
-  ZIGGIE_INSTR_CFLAGS= ZIGGIE_FUZZ_LIBS=
+  ZIGGIE_INSTR_CFLAGS=
   AS_CASE(["$with_sanitizer"],
     [no|''], [with_sanitizer=no],
     [yes], [AC_MSG_ERROR([--with-sanitizer needs a list, as in --with-sanitizer=address,undefined])],
     [ZIGGIE_INSTR_CFLAGS="-fsanitize=$with_sanitizer -fno-sanitize-recover=all -fno-omit-frame-pointer"
      AC_DEFINE([ZIGGIE_SANITIZED], [1], [Built with a sanitizer])])
   AS_IF([test "x$enable_coverage" = xyes], [ZIGGIE_INSTR_CFLAGS="$ZIGGIE_INSTR_CFLAGS --coverage"])
+  AC_SUBST([ZIGGIE_INSTR_CFLAGS])
+])
+
+# libFuzzer: counters in all code, and its main function in the fuzz targets alone.
+AC_DEFUN([ZIGGIE_FUZZING], [
+  ZIGGIE_FUZZ_LIBS=
   AS_IF([test "x$enable_fuzzing" = xyes], [
     ZIGGIE_INSTR_CFLAGS="$ZIGGIE_INSTR_CFLAGS -fsanitize=fuzzer-no-link"
     ZIGGIE_FUZZ_LIBS=-fsanitize=fuzzer
@@ -62,6 +68,5 @@ int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d != 0 && n 
        AC_MSG_ERROR([--enable-fuzzing needs clang and its runtime (CC=clang; Debian: clang, libclang-rt-dev)])])
     CFLAGS=$ziggie_saved_CFLAGS LIBS=$ziggie_saved_LIBS])
   AM_CONDITIONAL([FUZZING], [test "x$enable_fuzzing" = xyes])
-  AC_SUBST([ZIGGIE_INSTR_CFLAGS])
   AC_SUBST([ZIGGIE_FUZZ_LIBS])
 ])

@@ -12,23 +12,9 @@
 #include "fuzz.h"
 #include "http/router.h"
 #include "reference.h"
+#include "../unit/toy_route.h"
 
 enum { SEGMENTS_MAX = 12, ARENA_CHUNK = 4096, ARENA_LIMIT = 1 << 20 };
-
-static enum err nothing(struct http_request *request, struct http_response *response,
-			struct errmsg *why)
-{
-	(void)request;
-	(void)response;
-	(void)why;
-	return ERR_OK;
-}
-
-#define ROUTE(m, p)                                                                                \
-	{                                                                                          \
-		.method = (m), .path = (p), .access = ACCESS_PUBLIC, .rate = RATE_NONE,            \
-		.weight = WEIGHT_LIGHT, .body = BODY_NONE, .handler = nothing, .summary = "s"      \
-	}
 
 /* Rows that a walk has to step back from, in every method. */
 static const struct route rows[] = {

@@ -10,21 +10,7 @@
 
 #include "http/form.h"
 #include "http/router.h"
-
-static enum err nothing(struct http_request *request, struct http_response *response,
-			struct errmsg *why)
-{
-	(void)request;
-	(void)response;
-	(void)why;
-	return ERR_OK;
-}
-
-#define ROUTE(m, p)                                                                                \
-	{                                                                                          \
-		.method = (m), .path = (p), .access = ACCESS_PUBLIC, .rate = RATE_NONE,            \
-		.weight = WEIGHT_LIGHT, .body = BODY_NONE, .handler = nothing, .summary = "s"      \
-	}
+#include "toy_route.h"
 
 static const struct route rows[] = {
     ROUTE(HTTP_GET, "/"),

@@ -7,7 +7,8 @@ import re
 
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 
-TEXT = ["tests/fuzz/reference*", "lib/base/utf8.c"]
+TEXT = ["tests/fuzz/reference_text.c", "lib/base/utf8.c"]
+JSON = TEXT + ["tests/fuzz/reference_json.c"]
 HTTP = TEXT + ["fcgi-app/http/form.c", "fcgi-app/http/params.c"]
 PROC = ["tests/fuzz/proc.*", "lib/host/cursor.*", "lib/host/parse.h"]
 HOUR, SHORT = 60, 20
@@ -46,12 +47,12 @@ def proc(name):
 
 
 TARGETS = [
-    Target("codec", HOUR, ["fcgi-app/fastcgi/*.[ch]"]),
+    Target("codec", HOUR, ["tests/fuzz/reference_codec.*", "fcgi-app/fastcgi/*.[ch]"]),
     Target("path", HOUR, HTTP + ["fcgi-app/http/router.c"]),
-    Target("json", HOUR, TEXT + ["lib/base/escape.c", "lib/json/*.c"]),
+    Target("json", HOUR, JSON + ["lib/base/escape.c", "lib/json/*.c"]),
     Target("form", SHORT, HTTP + ["lib/json/parse.c"]),
     Target("conf", SHORT, TEXT + ["lib/conf/*.[ch]"]),
-    Target("sample", SHORT, TEXT + ["lib/host/cursor.*", "lib/host/sample.c", "lib/host/stats.c",
+    Target("sample", SHORT, JSON + ["lib/host/cursor.*", "lib/host/sample.c", "lib/host/stats.c",
                                     "lib/host/process_row.c", "lib/host/process_view.c"]),
 ] + [proc(name) for name in ("cpuinfo", "diag", "diskstats", "load", "meminfo", "mounts", "netdev",
                              "pressure", "process", "services", "sockets", "stat")]
