@@ -63,6 +63,16 @@ enum err conf_init(struct conf *c, struct errmsg *why)
 	return ERR_OK;
 }
 
+/* A row bounds a text's length; this is what else a value must be. */
+static enum err check_words(enum conf_id id, const char *text, struct errmsg *why)
+{
+	enum log_level level;
+	if (id != CONF_log_level || log_level_parse(text, &level))
+		return ERR_OK;
+	return err_set(why, ERR_INVALID,
+		       "\"%.60s\" is not allowed; allowed: debug, info, warning, error", text);
+}
+
 enum err conf_set(struct conf *c, enum conf_id id, const char *text, const char *source,
 		  struct errmsg *why)
 {
@@ -70,6 +80,8 @@ enum err conf_set(struct conf *c, enum conf_id id, const char *text, const char 
 	struct conf_value fresh = {0};
 	struct errmsg detail = ERRMSG_INIT;
 	enum err err = conf_value_parse(row, text, &fresh.number, &detail);
+	if (err == ERR_OK)
+		err = check_words(id, text, &detail);
 	if (err != ERR_OK)
 		return err_set(why, err, "%s: %s: %s", source, row->name, detail.text);
 	fresh.text = strdup(text);
@@ -314,12 +326,7 @@ static enum err check_together(const struct conf *c, struct errmsg *why)
 		return err_set(why, ERR_INVALID,
 			       "db_pool_max is %lld, but each of %u workers needs a connection",
 			       (long long)conf_number(c, db_pool_max), conf_workers(c));
-	enum log_level level;
-	if (log_level_parse(conf_text(c, log_level), &level))
-		return ERR_OK;
-	return err_set(why, ERR_INVALID,
-		       "%s: log_level: \"%s\" is not allowed; allowed: debug, info, warning, error",
-		       c->values[CONF_log_level].source, conf_text(c, log_level));
+	return ERR_OK;
 }
 
 static enum err default_host_id(struct conf *c, struct errmsg *why)

@@ -84,9 +84,9 @@ def test_output_that_can_not_be_written_is_an_error():
 
 def test_check_config_reports_every_error(tmp_path):
     file = tmp_path / "ziggie.conf"
-    file.write_text("workrs = 3\n# fine\nthreads = 1\ndb_port = x\n")
+    file.write_text("workrs = 3\n# fine\nthreads = 1\ndb_port = x\nlog_level = loud\n")
     assert_fails(run("check-config", str(file)), 78, f"{file}:1: ", f"{file}:3: threads", "3 to 64",
-                 f"{file}:4: db_port")
+                 f"{file}:4: db_port", f"{file}:5: log_level", "debug, info, warning, error")
     assert_fails(run("--config", str(file), "check-config"), 78, f"{file}:1: ")
 
 
