@@ -13,6 +13,8 @@ import pytest
 
 from harness import Api, wait_for
 
+pytestmark = pytest.mark.http
+
 PASSWORD = "a long password"
 NUMBERS = itertools.count(1)
 UNKNOWN_TOKEN = "zgt_" + "A" * 43

@@ -8,6 +8,8 @@ import pytest
 
 from harness import ADMIN_PASSWORD, SOURCE
 
+pytestmark = pytest.mark.http
+
 ADMIN = {"username": "admin", "password": ADMIN_PASSWORD}
 
 # What a good request needs beside its token.

@@ -10,6 +10,8 @@ import pytest
 
 from harness import scratch_dir, wait_for
 
+pytestmark = pytest.mark.http
+
 
 def check_types(value, wanted):
     """`wanted` maps field names to types, or to such a mapping again."""

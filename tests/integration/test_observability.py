@@ -9,6 +9,8 @@ import pytest
 from fcgi_client import Connection
 from harness import wait_for
 
+pytestmark = pytest.mark.http
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 
