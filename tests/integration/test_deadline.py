@@ -28,9 +28,10 @@ def gauge(api, name):
 
 
 @pytest.fixture
-def locked(fresh_stack):
+def locked(fresh_stack, request):
     """A stack with a short limit whose users table is locked by a foreign session."""
-    stack = fresh_stack(settings={"request_timeout": f"{LIMIT_MS}ms"})
+    server = getattr(request, "param", "nginx")
+    stack = fresh_stack("--web", server, settings={"request_timeout": f"{LIMIT_MS}ms"})
     token = stack.token("admin")
     api = stack.api()
     assert api.get("/api/auth/me", token=token).status_code == 200
@@ -47,6 +48,7 @@ def change_name(stack, token, number):
     return answer, time.monotonic() - began
 
 
+@pytest.mark.parametrize("locked", ["nginx", "apache"], indirect=True)
 def test_waiting_requests_end_at_the_limit_and_leave_nothing(locked):
     stack, api, token, holder = locked
     with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
