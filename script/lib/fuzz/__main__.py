@@ -76,9 +76,10 @@ class Session:
         for entry in self.waiting.values():
             entry.follow_code()
 
-    def stop(self, *_):
-        """Ends soon; what was done until then counts."""
+    def stop(self, number, _):
+        """Ends soon, and what was done until then counts; at once when told again."""
         self.end = time.monotonic()
+        signal.signal(number, signal.SIG_DFL)
 
     def skip_open_findings(self):
         for name, entry in list(self.waiting.items()):
@@ -117,9 +118,9 @@ class Session:
                 f"{result['executions']} executions, {result['features']} features")
             if result["paths"]:
                 self.report(entry.target, result["paths"])
-            elif result["status"] != 0:
+            elif not result["good"]:
                 self.found.append(going.log)
-                say(f"{name}: ended with {result['status']}; {going.log} says why")
+                say(f"{name}: failed without an input to show for it; {going.log} says why")
             else:
                 self.waiting[name] = entry
 
@@ -134,6 +135,14 @@ class Session:
                 for _, going in self.running.values():
                     going.stop()
             self.collect()
+
+
+def keep(session):
+    for target in session.ran:
+        try:
+            run.keep_corpus(target, session.build, session.state)
+        except (OSError, subprocess.SubprocessError) as e:
+            say(f"{target.name}: its corpus stays as it was: {e}")
 
 
 def main(argv):
@@ -153,8 +162,7 @@ def main(argv):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, session.stop)
         session.work()
-        for target in session.ran:
-            run.keep_corpus(target, build_dir, options.state)
+        keep(session)
         record.publish(options.state)
     return 1 if session.found else 0
 
