@@ -35,6 +35,7 @@ static enum err take_signals(struct supervisor *s, struct errmsg *why)
 		sigaddset(&set, taken[i]);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a log that has reached its limit */
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return s->signal_fd >= 0 ? ERR_OK : err_errno(why, "can't take signals");

@@ -40,6 +40,7 @@ static void __attribute__((noreturn)) run_preflight(const char *path, char **arg
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent)
 		execv(path, argv);
 	_exit(EX_OSERR);

@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
-#include "base/io.h"
 #include "base/strbuf.h"
 
 enum { FLUSH_INTERVAL_MS = 200, BUFFER_FULL = 32 * 1024 };
@@ -28,6 +27,7 @@ static struct {
 	_Atomic int fd;
 	_Atomic int least;
 	_Atomic uint64_t lost;
+	_Atomic bool cut;     /* the last line written has no end */
 	pthread_mutex_t lock; /* the list of buffers and the flusher's state */
 	pthread_cond_t wake;
 	struct log_buffer *buffers;
@@ -100,6 +100,8 @@ enum err log_reopen(struct errmsg *why)
 	enum err result = ERR_OK;
 	if (dup3(fd, now, O_CLOEXEC) < 0)
 		result = err_errno(why, "can't swap the log %s", log_state.path);
+	else
+		atomic_store(&log_state.cut, false);
 	close(fd);
 	return result;
 }
@@ -149,9 +151,11 @@ static void format_field(struct strbuf *line, const struct log_field *field)
 	}
 }
 
+/* Appends a line; one for which there is no memory is lost, and those before it stay. */
 static void format_line(struct strbuf *line, enum log_level level, const char *event,
 			const struct log_field *fields, size_t count)
 {
+	size_t before = line->len;
 	char now[CLOCK_TEXT_MAX];
 	clock_format_utc(clock_wall_us(), now);
 	strbuf_adds(line, "{\"time\":\"");
@@ -167,20 +171,52 @@ static void format_line(struct strbuf *line, enum log_level level, const char *e
 	for (size_t i = 0; i < count; i++)
 		format_field(line, &fields[i]);
 	strbuf_adds(line, "}\n");
+	if (!line->failed)
+		return;
+	strbuf_truncate(line, before);
+	line->failed = false;
+	atomic_fetch_add(&log_state.lost, 1);
 }
 
-static uint64_t count_lines(const struct strbuf *lines)
+static uint64_t count_lines(const char *text, size_t len)
 {
 	uint64_t count = 0;
-	for (size_t i = 0; i < lines->len; i++)
-		count += lines->data[i] == '\n';
+	for (size_t i = 0; i < len; i++)
+		count += text[i] == '\n';
 	return count;
 }
 
+/* Returns how many bytes were written before it failed, if it did. */
+static size_t write_some(int fd, const char *bytes, size_t len)
+{
+	size_t done = 0;
+	while (done < len) {
+		ssize_t wrote = write(fd, bytes + done, len - done);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			break;
+		done += (size_t)wrote;
+	}
+	return done;
+}
+
+/*
+ * On a full disk a line may be cut in the middle.  What is written next begins a line
+ * of its own, so that the cut one alone is spoilt.
+ */
 static void write_lines(const struct strbuf *lines)
 {
-	if (lines->failed || io_write_all(atomic_load(&log_state.fd), lines->data, lines->len))
-		atomic_fetch_add(&log_state.lost, count_lines(lines));
+	int fd = atomic_load(&log_state.fd);
+	bool cut = atomic_exchange(&log_state.cut, false);
+	if (cut && write_some(fd, "\n", 1) == 1)
+		cut = false;
+	size_t done = cut ? 0 : write_some(fd, lines->data, lines->len);
+	if (done == lines->len)
+		return;
+	atomic_fetch_add(&log_state.lost, count_lines(lines->data + done, lines->len - done));
+	if (cut || (done > 0 && lines->data[done - 1] != '\n'))
+		atomic_store(&log_state.cut, true);
 }
 
 static bool wanted(enum log_level level)
@@ -201,7 +237,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 /* The caller holds buffer->lock. */
 static void flush_locked(struct log_buffer *buffer)
 {
-	if (buffer->lines.len > 0 || buffer->lines.failed)
+	if (buffer->lines.len > 0)
 		write_lines(&buffer->lines);
 	strbuf_clear(&buffer->lines);
 }
@@ -263,7 +299,7 @@ void log_write_buffered(enum log_level level, const char *event, const struct lo
 	}
 	pthread_mutex_lock(&buffer->lock);
 	format_line(&buffer->lines, level, event, fields, count);
-	if (buffer->lines.len > BUFFER_FULL || buffer->lines.failed)
+	if (buffer->lines.len > BUFFER_FULL)
 		flush_locked(buffer);
 	pthread_mutex_unlock(&buffer->lock);
 }

@@ -5,7 +5,8 @@
  * thread and written by whichever comes first: the buffer is full, or the flusher
  * thread's next round (log_start_flusher(); every 200 ms).  So kill -9 may lose
  * the last request lines and nothing else.  A line that can't be written is
- * counted (log_lost()) and never blocks the caller for longer than the write.
+ * counted (log_lost()) and never blocks the caller for longer than the write; what
+ * comes after one that a full disk has cut begins a line of its own.
  *
  *	LOG_EVENT(LOG_WARNING, "memcached_down", LOG_STR("server", name), LOG_INT("failures", n));
  *

@@ -166,7 +166,9 @@ void program_take_signals(sigset_t *taken)
 	sigaddset(taken, SIGHUP);
 	sigaddset(taken, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, taken, NULL);
+	/* A log that can't be written, whatever the reason, ends nothing. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static void exit_at_once(int signal_number)
