@@ -1,6 +1,5 @@
 #include "auth/password.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdint.h>
@@ -10,10 +9,14 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "base/num.h"
 #include "base/utf8.h"
 #include "base/wait.h"
 
 _Static_assert(PASSWORD_HASH_SIZE > crypto_pwhash_argon2id_STRBYTES - 1, "a hash does not fit");
+
+/* What the library makes and puts into its text. */
+enum { HASH_BYTES = 32 };
 
 static const unsigned long long hash_passes = crypto_pwhash_argon2id_OPSLIMIT_INTERACTIVE;
 static const size_t hash_memory = crypto_pwhash_argon2id_MEMLIMIT_INTERACTIVE;
@@ -31,7 +34,7 @@ struct password_hasher {
 /* Well formed and of the same cost as a real one, without having to hash at every start. */
 static void make_nobody(char out[crypto_pwhash_argon2id_STRBYTES])
 {
-	unsigned char salt[crypto_pwhash_argon2id_SALTBYTES], hash[32];
+	unsigned char salt[crypto_pwhash_argon2id_SALTBYTES], hash[HASH_BYTES];
 	char salt_text[32], hash_text[64];
 	randombytes_buf(salt, sizeof(salt));
 	randombytes_buf(hash, sizeof(hash));
@@ -107,7 +110,6 @@ enum err password_hash(struct password_hasher *h, const char *password,
 	enum err err = take_turn(h, deadline, why);
 	if (err != ERR_OK)
 		return err;
-	errno = 0;
 	if (crypto_pwhash_argon2id_str(out, password, strlen(password), hash_passes, hash_memory) !=
 	    0)
 		err = err_set(why, ERR_NOMEM, "out of memory for password hashing");
@@ -115,22 +117,73 @@ enum err password_hash(struct password_hasher *h, const char *password,
 	return err;
 }
 
+/* The parts of a hash's text, "$argon2id$v=19$m=65536,t=2,p=1$SALT$HASH". */
+struct parts {
+	uint64_t kibibytes, passes;
+	unsigned char salt[crypto_pwhash_argon2id_SALTBYTES];
+	unsigned char hash[HASH_BYTES];
+};
+
+/* Decodes exactly size bytes, up to the character `end`. */
+static bool decode(const char **at, char end, unsigned char *out, size_t size)
+{
+	size_t len;
+	const char *stop;
+	if (sodium_base642bin(out, size, *at, strlen(*at), NULL, &len, &stop,
+			      sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 ||
+	    len != size || *stop != end)
+		return false;
+	*at = stop + 1;
+	return true;
+}
+
+static bool take_apart(const char *text, struct parts *out)
+{
+	char kibibytes[8], passes[8];
+	int used = 0;
+	if (sscanf(text, "$argon2id$v=19$m=%7[0-9],t=%7[0-9],p=1$%n", kibibytes, passes, &used) !=
+		2 ||
+	    used == 0)
+		return false;
+	text += used;
+	return num_u64s(kibibytes, 8, UINT32_MAX, &out->kibibytes) &&
+	       num_u64s(passes, 1, UINT32_MAX, &out->passes) &&
+	       decode(&text, '$', out->salt, sizeof(out->salt)) &&
+	       decode(&text, '\0', out->hash, sizeof(out->hash));
+}
+
+/*
+ * Not by the library's own function for this, crypto_pwhash_str_verify(): when it has no
+ * memory for hashing it says that the password does not match.
+ */
+static enum err compare(const struct parts *parts, const char *password, bool *equal)
+{
+	unsigned char hash[HASH_BYTES];
+	if (crypto_pwhash_argon2id(hash, sizeof(hash), password, strlen(password), parts->salt,
+				   parts->passes, (size_t)parts->kibibytes * 1024,
+				   crypto_pwhash_argon2id_ALG_ARGON2ID13) != 0)
+		return ERR_NOMEM;
+	*equal = sodium_memcmp(hash, parts->hash, sizeof(hash)) == 0;
+	sodium_memzero(hash, sizeof(hash));
+	return ERR_OK;
+}
+
 enum err password_verify(struct password_hasher *h, const char *hash, const char *password,
 			 const struct deadline *deadline, bool *matches, struct errmsg *why)
 {
+	struct parts parts;
+	bool equal;
+	if (!take_apart(hash != NULL ? hash : h->nobody, &parts))
+		return err_set(why, ERR_INTERNAL, "a password's hash is not one of ours");
 	enum err err = take_turn(h, deadline, why);
 	if (err != ERR_OK)
 		return err;
-	/* The library tells "no memory" from "does not match" by errno alone. */
-	errno = 0;
-	bool equal = crypto_pwhash_argon2id_str_verify(hash != NULL ? hash : h->nobody, password,
-						       strlen(password)) == 0;
-	if (!equal && errno == ENOMEM)
-		err = err_set(why, ERR_NOMEM, "out of memory for password hashing");
-	else
-		*matches = equal && hash != NULL;
+	err = compare(&parts, password, &equal);
 	give_turn(h);
-	return err;
+	if (err != ERR_OK)
+		return err_set(why, err, "out of memory for password hashing");
+	*matches = equal && hash != NULL;
+	return ERR_OK;
 }
 
 static bool is_common(const char *password)

@@ -38,7 +38,8 @@ enum err password_hash(struct password_hasher *h, const char *password,
 
 /*
  * *matches says whether the password is the one that was hashed.  A NULL hash, for
- * a user who does not exist, costs the same work and never matches.
+ * a user who does not exist, costs the same work and never matches.  ERR_INTERNAL when it
+ * is not a hash of ours; otherwise as above.
  */
 enum err password_verify(struct password_hasher *h, const char *hash, const char *password,
 			 const struct deadline *deadline, bool *matches, struct errmsg *why);
