@@ -86,21 +86,28 @@ static struct outline outline_of(const char *text, size_t len)
 	return outline;
 }
 
+/* What a document holds, to be compared with its text. */
+struct content {
+	size_t members;
+	size_t string_bytes; /* of all strings, names too */
+};
+
 /* NOLINTNEXTLINE(misc-no-recursion): at most MAX_DEPTH deep */
-static size_t count_members(struct json_object *value)
+static void add_content(struct json_object *value, struct content *sum)
 {
-	size_t count = 0;
 	if (json_object_is_type(value, json_type_object)) {
 		json_object_object_foreach(value, key, member)
 		{
-			(void)key;
-			count += 1 + count_members(member);
+			sum->members++;
+			sum->string_bytes += strlen(key);
+			add_content(member, sum);
 		}
 	} else if (json_object_is_type(value, json_type_array)) {
 		for (size_t i = 0; i < json_object_array_length(value); i++)
-			count += count_members(json_object_array_get_idx(value, i));
+			add_content(json_object_array_get_idx(value, i), sum);
+	} else if (json_object_is_type(value, json_type_string)) {
+		sum->string_bytes += (size_t)json_object_get_string_len(value);
 	}
-	return count;
 }
 
 /* In well-formed JSON an escaped NUL is the only way for a NUL to get into a string. */
@@ -157,36 +164,50 @@ static bool has_lone_surrogate(const char *text, size_t len)
 	return false;
 }
 
-static enum err check_beyond_json_c(const char *text, size_t len, size_t colons,
-				    struct json_object *root, struct errmsg *why)
+/* Bytes of the strings of well-formed text, once their escapes are replaced. */
+static size_t string_bytes_of(const char *text, size_t len)
 {
-	if (has_nul_escape(text, len))
-		return err_set(why, ERR_MALFORMED, "a string holds the NUL character");
-	if (has_lone_surrogate(text, len))
-		return err_set(why, ERR_MALFORMED, "a string holds half a surrogate pair");
-	/* Of several members with one name json-c silently keeps the last.  In well-formed text
-	 * every colon outside a string is one member. */
-	if (count_members(root) != colons)
-		return err_set(why, ERR_MALFORMED, "an object has two members with the same name");
-	return ERR_OK;
+	size_t bytes = 0;
+	bool in_string = false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"') {
+			in_string = !in_string;
+		} else if (in_string && (text[i] != '\\' || text[++i] != 'u')) {
+			bytes++;
+		} else if (in_string) {
+			unsigned unit = escaped_unit(text + i + 1);
+			bool is_half = unit >= 0xd800 && unit <= 0xdfff; /* of four bytes */
+			bytes += unit < 0x80 ? 1 : unit < 0x800 || is_half ? 2 : 3;
+			i += 4;
+		}
+	}
+	return bytes;
 }
 
-enum err json_parse(const char *text, size_t len, struct json_doc **out, struct errmsg *why)
+/*
+ * Of several members with one name json-c silently keeps the last.  Up to 0.16 it also
+ * goes on without a member or a part of a string when it has no memory for them.  In
+ * well-formed text every colon outside a string is one member.
+ */
+static bool is_whole(struct json_object *root, const char *text, size_t len, size_t colons)
 {
-	if (len > INT_MAX)
-		return err_set(why, ERR_TOO_LARGE, "the JSON text is too long");
-	if (!utf8_valid(text, len))
-		return err_set(why, ERR_MALFORMED, "the body is not valid UTF-8");
-	if (memchr(text, '\0', len) != NULL)
-		return err_set(why, ERR_MALFORMED, "the body holds a NUL byte");
-	struct outline outline = outline_of(text, len);
-	/* Even when it is strict, json-c takes NaN, comments, single quotes, bare newlines and
-	 * numbers like -01, 1. and .5. */
-	if (outline.foreign)
-		return err_set(why, ERR_MALFORMED,
-			       "broken JSON: a character or number that it does not have");
-	if (outline.deepest > MAX_DEPTH)
-		return err_set(why, ERR_MALFORMED, "the JSON text is nested too deep");
+	struct content content = {0};
+	add_content(root, &content);
+	return content.members == colons && content.string_bytes == string_bytes_of(text, len);
+}
+
+/* json-c 0.16 says "success" and gives its null when it has no memory. */
+static bool is_null(const char *text, size_t len)
+{
+	size_t blank = 0;
+	while (blank < len && strchr(" \t\r\n", text[blank]) != NULL)
+		blank++;
+	return blank < len && text[blank] == 'n';
+}
+
+static enum err run_json_c(const char *text, size_t len, struct json_object **out,
+			   struct errmsg *why)
+{
 	/* To json-c what stands in the innermost array is a level too. */
 	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH + 1);
 	if (tokener == NULL)
@@ -208,13 +229,61 @@ enum err json_parse(const char *text, size_t len, struct json_doc **out, struct 
 		return err_set(why, ERR_MALFORMED, "broken JSON at byte %zu: %s", end,
 			       json_tokener_error_desc(error));
 	}
+	if (root == NULL && !is_null(text, len))
+		return err_set(why, ERR_NOMEM, "out of memory parsing JSON");
 	if (root == NULL)
 		return err_set(why, ERR_INVALID, "body: must be a JSON object, not null");
-	enum err err = check_beyond_json_c(text, len, outline.colons, root, why);
-	if (err != ERR_OK) {
-		json_object_put(root);
-		return err;
+	*out = root;
+	return ERR_OK;
+}
+
+static enum err check_escapes(const char *text, size_t len, struct errmsg *why)
+{
+	if (has_nul_escape(text, len))
+		return err_set(why, ERR_MALFORMED, "a string holds the NUL character");
+	if (has_lone_surrogate(text, len))
+		return err_set(why, ERR_MALFORMED, "a string holds half a surrogate pair");
+	return ERR_OK;
+}
+
+/* Once more when something is missing: the second time it was no want of memory. */
+static enum err parse_whole(const char *text, size_t len, size_t colons, struct json_object **out,
+			    struct errmsg *why)
+{
+	for (int attempt = 0; attempt < 2; attempt++) {
+		enum err err = run_json_c(text, len, out, why);
+		if (err != ERR_OK)
+			return err;
+		err = check_escapes(text, len, why);
+		if (err == ERR_OK && is_whole(*out, text, len, colons))
+			return ERR_OK;
+		json_object_put(*out);
+		if (err != ERR_OK)
+			return err;
 	}
+	return err_set(why, ERR_MALFORMED, "an object has two members with the same name");
+}
+
+enum err json_parse(const char *text, size_t len, struct json_doc **out, struct errmsg *why)
+{
+	if (len > INT_MAX)
+		return err_set(why, ERR_TOO_LARGE, "the JSON text is too long");
+	if (!utf8_valid(text, len))
+		return err_set(why, ERR_MALFORMED, "the body is not valid UTF-8");
+	if (memchr(text, '\0', len) != NULL)
+		return err_set(why, ERR_MALFORMED, "the body holds a NUL byte");
+	struct outline outline = outline_of(text, len);
+	/* Even when it is strict, json-c takes NaN, comments, single quotes, bare newlines and
+	 * numbers like -01, 1. and .5. */
+	if (outline.foreign)
+		return err_set(why, ERR_MALFORMED,
+			       "broken JSON: a character or number that it does not have");
+	if (outline.deepest > MAX_DEPTH)
+		return err_set(why, ERR_MALFORMED, "the JSON text is nested too deep");
+	struct json_object *root = NULL;
+	enum err err = parse_whole(text, len, outline.colons, &root, why);
+	if (err != ERR_OK)
+		return err;
 	*out = (struct json_doc *)root;
 	return ERR_OK;
 }
