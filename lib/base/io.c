@@ -60,6 +60,11 @@ enum err io_write_all(int fd, const void *bytes, size_t len)
 	return ERR_OK;
 }
 
+bool io_is_shortage(int error)
+{
+	return error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 void io_close(int *fd)
 {
 	if (*fd >= 0) {

@@ -4,6 +4,7 @@
 #ifndef ZIGGIE_BASE_IO_H
 #define ZIGGIE_BASE_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -15,6 +16,9 @@ enum err io_read_file(const char *path, size_t max, struct strbuf *out, struct e
 enum err io_read_file_at(int dir, const char *name, size_t max, struct strbuf *out);
 /* Writes all of it or fails. */
 enum err io_write_all(int fd, const void *bytes, size_t len);
+
+/* Whether an errno tells of this process's want of memory or descriptors, not of a file. */
+bool io_is_shortage(int error);
 
 void io_close(int *fd); /* closes and sets to -1; for the cleanup attribute */
 #define FD_CLEANUP __attribute__((cleanup(io_close))) int

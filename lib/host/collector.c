@@ -72,10 +72,20 @@ void host_collector_free(struct host_collector *c)
 	free(c);
 }
 
+void host_note_error(struct host_collector *c, int error)
+{
+	c->short_of |= io_is_shortage(error);
+}
+
 enum err host_read(struct host_collector *c, int dir, const char *name)
 {
 	strbuf_clear(&c->file);
-	return io_read_file_at(dir, name, FILE_MAX, &c->file);
+	enum err err = io_read_file_at(dir, name, FILE_MAX, &c->file);
+	if (err == ERR_NOMEM)
+		host_note_error(c, ENOMEM);
+	else if (err == ERR_IO)
+		host_note_error(c, errno);
+	return err;
 }
 
 enum err host_need(struct host_collector *c, int dir, const char *name, struct errmsg *why)

@@ -100,13 +100,11 @@ struct users {
 	} slots[USERS_CACHED];
 };
 
-/* The name, or the number when there is none; valid until the next call. */
-const char *users_name(struct users *users, uint32_t uid);
-
 /* ---- names of ports ---- */
 
 struct services;
 
+/* Fails for want of memory or descriptors only; a host without the file has no names. */
 enum err services_load(const char *path, struct services **out);
 void services_free(struct services *s);
 bool services_name(const struct services *s, uint16_t port, bool udp, struct span *out);
@@ -115,6 +113,7 @@ bool services_name(const struct services *s, uint16_t port, bool udp, struct spa
 
 struct host_collector {
 	int proc, sys; /* directories */
+	bool short_of; /* memory or descriptors: something was left out of this sample */
 	bool live;     /* proc is this kernel's own, so system calls tell the same story */
 	struct strbuf file;
 	uint64_t ticks_per_second, page_size;
@@ -127,6 +126,13 @@ struct host_collector {
 	struct users users;
 	struct services *services; /* read when first needed */
 };
+
+/*
+ * What can't be read is left out of a sample: it has gone, or is not ours to see.  Not
+ * when the reason is that this process lacks memory or descriptors; the sample would be
+ * wrong, so host_sample() fails once this has been told such an errno.
+ */
+void host_note_error(struct host_collector *c, int error);
 
 /* Reads a whole file below a directory into c->file. */
 enum err host_read(struct host_collector *c, int dir, const char *name);
@@ -144,6 +150,9 @@ double host_percent(double part, double whole);
 double host_gb(uint64_t bytes);
 
 /* ---- readings shared by several kinds ---- */
+
+/* The account's name, or the number when there is none; valid until the next call. */
+const char *users_name(struct host_collector *c, uint32_t uid);
 
 /* Two readings and the usage between them. */
 enum err cpu_track_init(struct cpu_track *t);
@@ -169,7 +178,7 @@ struct disk_space {
 	bool has_inodes;
 	double inodes_percent;
 };
-bool disk_space_read(const char *path, struct disk_space *out);
+bool disk_space_read(struct host_collector *c, const char *path, struct disk_space *out);
 void disk_put_root(const struct disk_space *d, struct json_writer *w);
 
 /* Reads the counters and appends the object "total" of the network answer. */

@@ -3,6 +3,7 @@
  * that was neither idle nor waiting for a disk.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,8 @@ static void read_frequency(struct host_collector *c, const struct cpu_track *t,
 	out->current = out->known ? current / current_count : 0;
 	out->min = out->has_limits ? min / limits_count : 0;
 	out->max = out->has_limits ? max / limits_count : 0;
+	if (c->short_of)
+		out->taken_ns = 0; /* not to be kept */
 }
 
 static void put_frequency(struct host_collector *c, const struct cpu_track *t,
@@ -208,14 +211,16 @@ static unsigned cores_of_sysfs(struct host_collector *c)
 	int fd = openat(c->sys, "devices/system/cpu", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	if (dir == NULL) {
+		host_note_error(c, errno);
 		io_close(&fd);
 		return 0;
 	}
 	struct dirent *entry;
 	bool first;
-	while ((entry = readdir(dir)) != NULL)
+	while (errno = 0, (entry = readdir(dir)) != NULL)
 		if (first_of_core(c, dirfd(dir), entry->d_name, &first) && first)
 			cores++;
+	host_note_error(c, errno);
 	closedir(dir);
 	return cores;
 }
@@ -229,7 +234,6 @@ const struct cpu_model *cpu_read_model(struct host_collector *c)
 	if (host_read(c, c->proc, "cpuinfo") == ERR_OK)
 		parse_cpuinfo(c->file.data, c->file.len, &info);
 	model->physical = info.physical_cores;
-	model->known = true;
 	if (info.model.len >= sizeof(model->model))
 		info.model.len = sizeof(model->model) - 1;
 	if (info.model.len > 0)
@@ -237,5 +241,6 @@ const struct cpu_model *cpu_read_model(struct host_collector *c)
 	unsigned cores = cores_of_sysfs(c);
 	if (cores > 0)
 		model->physical = cores;
+	model->known = !c->short_of;
 	return model;
 }

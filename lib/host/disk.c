@@ -18,11 +18,13 @@
 enum { TYPES_MAX = 128, TYPE_MAX = 32 };
 
 /* As psutil: of what programs without privileges can use. */
-bool disk_space_read(const char *path, struct disk_space *out)
+bool disk_space_read(struct host_collector *c, const char *path, struct disk_space *out)
 {
 	struct statvfs fs;
-	if (statvfs(path, &fs) != 0)
+	if (statvfs(path, &fs) != 0) {
+		host_note_error(c, errno);
 		return false;
+	}
 	*out = (struct disk_space){
 	    .total = (uint64_t)fs.f_blocks * fs.f_frsize,
 	    .used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize,
@@ -111,7 +113,7 @@ static void put_partition(struct host_collector *c, const struct mounts_row *row
 	struct disk_space space;
 	if (!mounts_unescape(row->device, device, sizeof(device)) ||
 	    !mounts_unescape(row->mountpoint, mountpoint, sizeof(mountpoint)) ||
-	    !disk_space_read(mountpoint, &space))
+	    !disk_space_read(c, mountpoint, &space))
 		return;
 	resolve_root_device(c, mountpoint, device, sizeof(device));
 	json_object(w);
@@ -156,7 +158,10 @@ static bool is_disk(struct host_collector *c, const char *name)
 	snprintf(path, sizeof(path), "block/%s", name);
 	for (char *slash = path + strlen("block/"); (slash = strchr(slash, '/')) != NULL;)
 		*slash = '!';
-	return faccessat(c->sys, path, F_OK, 0) == 0;
+	if (faccessat(c->sys, path, F_OK, 0) == 0)
+		return true;
+	host_note_error(c, errno);
+	return false;
 }
 
 static bool never_used(const struct diskstats_row *row)

@@ -3,6 +3,7 @@
  * of the interfaces, and how many sockets are in which state.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -207,7 +208,7 @@ static void count_state(const struct socket_row *row, void *arg)
 }
 
 /* psutil's words; a UDP socket has no state. */
-static void put_connections(struct host_collector *c, struct json_writer *w)
+static enum err put_connections(struct host_collector *c, struct json_writer *w, struct errmsg *why)
 {
 	static const char *const names[SOCKET_STATES] = {
 	    [1] = "ESTABLISHED", [2] = "SYN_SENT",  [3] = "SYN_RECV", [4] = "FIN_WAIT1",
@@ -215,10 +216,10 @@ static void put_connections(struct host_collector *c, struct json_writer *w)
 	    [9] = "LAST_ACK",    [10] = "LISTEN",   [11] = "CLOSING",
 	};
 	uint64_t tcp[SOCKET_STATES] = {0}, udp[SOCKET_STATES] = {0}, udp_sum = 0;
-	for (int v6 = 0; v6 < 2; v6++) {
-		sockets_each(c, false, v6 != 0, UINT32_MAX, count_state, tcp);
-		sockets_each(c, true, v6 != 0, UINT32_MAX, count_state, udp);
-	}
+	for (int v6 = 0; v6 < 2; v6++)
+		if (sockets_each(c, false, v6 != 0, UINT32_MAX, count_state, tcp) != ERR_OK ||
+		    sockets_each(c, true, v6 != 0, UINT32_MAX, count_state, udp) != ERR_OK)
+			return err_set(why, ERR_IO, "the kernel does not list its sockets");
 	tcp[3] += tcp[12]; /* half-open, in the kernel's newer words */
 	for (size_t i = 0; i < SOCKET_STATES; i++)
 		udp_sum += udp[i];
@@ -229,6 +230,7 @@ static void put_connections(struct host_collector *c, struct json_writer *w)
 			json_put_uint(w, names[i], tcp[i]);
 	json_put_uint(w, "NONE", udp_sum);
 	json_end(w);
+	return ERR_OK;
 }
 
 enum err collect_network(struct host_collector *c, struct strbuf *json, struct strbuf *rest,
@@ -242,8 +244,10 @@ enum err collect_network(struct host_collector *c, struct strbuf *json, struct s
 		return err;
 	}
 	struct ifaddrs *addresses = NULL;
-	if (c->live && getifaddrs(&addresses) != 0)
+	if (c->live && getifaddrs(&addresses) != 0) {
+		host_note_error(c, errno);
 		addresses = NULL;
+	}
 	struct json_writer w;
 	json_init(&w, json);
 	json_object(&w);
@@ -258,10 +262,11 @@ enum err collect_network(struct host_collector *c, struct strbuf *json, struct s
 	json_end(&w);
 	json_key(&w, "total");
 	put_total(&c->network, &now, &w);
-	put_connections(c, &w);
-	json_end(&w);
+	err = put_connections(c, &w, why);
+	if (err == ERR_OK)
+		json_end(&w);
 	if (addresses != NULL)
 		freeifaddrs(addresses);
 	keep(&c->network, &now);
-	return ERR_OK;
+	return err;
 }

@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,21 +81,34 @@ static void own(struct port_list *list, uint64_t inode, int32_t pid)
 		found->pid = pid;
 }
 
-static bool socket_inode(int dir, const char *fd, uint64_t *inode)
+static bool socket_inode(struct host_collector *c, int dir, const char *fd, uint64_t *inode)
 {
 	char link[64];
 	ssize_t len = readlinkat(dir, fd, link, sizeof(link));
-	struct cursor c = cursor_over(link, len > 0 ? (size_t)len : 0);
-	return cursor_literal(&c, "socket:[") && cursor_u64(&c, inode);
+	if (len < 0)
+		host_note_error(c, errno);
+	struct cursor text = cursor_over(link, len > 0 ? (size_t)len : 0);
+	return cursor_literal(&text, "socket:[") && cursor_u64(&text, inode);
 }
 
-static DIR *open_dir(int at, const char *path)
+static DIR *open_dir(struct host_collector *c, const char *path)
 {
-	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(c->proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	if (dir == NULL)
+	if (dir == NULL) {
+		host_note_error(c, errno);
 		io_close(&fd);
+	}
 	return dir;
+}
+
+static struct dirent *next_entry(struct host_collector *c, DIR *dir)
+{
+	errno = 0;
+	struct dirent *entry = readdir(dir);
+	if (entry == NULL)
+		host_note_error(c, errno);
+	return entry;
 }
 
 /* Another user's descriptors may be hidden from us: its ports stay without an owner. */
@@ -102,20 +116,20 @@ static void walk_descriptors(struct host_collector *c, int32_t pid, struct port_
 {
 	char path[32];
 	snprintf(path, sizeof(path), "%d/fd", pid);
-	DIR *dir = open_dir(c->proc, path);
+	DIR *dir = open_dir(c, path);
 	if (dir == NULL)
 		return;
 	struct dirent *entry;
 	uint64_t inode;
-	while ((entry = readdir(dir)) != NULL)
-		if (socket_inode(dirfd(dir), entry->d_name, &inode))
+	while ((entry = next_entry(c, dir)) != NULL)
+		if (socket_inode(c, dirfd(dir), entry->d_name, &inode))
 			own(list, inode, pid);
 	closedir(dir);
 }
 
 static void find_owners(struct host_collector *c, struct port_list *list)
 {
-	DIR *dir = open_dir(c->proc, ".");
+	DIR *dir = open_dir(c, ".");
 	if (dir == NULL || list->count == 0) {
 		if (dir != NULL)
 			closedir(dir);
@@ -123,7 +137,7 @@ static void find_owners(struct host_collector *c, struct port_list *list)
 	}
 	qsort(list->ports, list->count, sizeof(*list->ports), by_inode);
 	struct dirent *entry;
-	while (list->owned < list->count && (entry = readdir(dir)) != NULL) {
+	while (list->owned < list->count && (entry = next_entry(c, dir)) != NULL) {
 		struct cursor name = cursor_over(entry->d_name, strlen(entry->d_name));
 		uint64_t pid;
 		if (cursor_u64(&name, &pid) && name.at == name.end && pid <= INT32_MAX)

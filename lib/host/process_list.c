@@ -40,7 +40,7 @@ static int64_t started_us(const struct host_collector *c, uint64_t boot_time, ui
 static struct process_row row_of(struct host_collector *c, const struct process *p,
 				 uint64_t boot_time)
 {
-	const char *user = users_name(&c->users, p->uid);
+	const char *user = users_name(c, p->uid);
 	return (struct process_row){
 	    .pid = p->pid,
 	    .ppid = p->ppid,

@@ -50,43 +50,43 @@ static const char *pid_path(char out[PID_PATH_MAX], const char *pid, const char 
 }
 
 /* Returns the bytes read, 0 when the process has gone or may not be read. */
-static size_t read_small(int dir, const char *path, char *buffer, size_t size)
+static size_t read_small(struct host_collector *c, const char *path, char *buffer, size_t size)
 {
-	FD_CLEANUP fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	ssize_t len;
-	do
-		len = read(fd, buffer, size);
-	while (len < 0 && errno == EINTR);
+	FD_CLEANUP fd = openat(c->proc, path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = -1;
+	while (fd >= 0 && (len = read(fd, buffer, size)) < 0 && errno == EINTR)
+		continue;
+	if (len < 0)
+		host_note_error(c, errno);
 	return len > 0 ? (size_t)len : 0;
 }
 
-static bool read_stat(int dir, const char *pid, char buffer[STAT_MAX], struct pid_stat *out)
+static bool read_stat(struct host_collector *c, const char *pid, char buffer[STAT_MAX],
+		      struct pid_stat *out)
 {
 	char path[PID_PATH_MAX];
 	if (pid_path(path, pid, "stat") == NULL)
 		return false;
-	return parse_pid_stat(buffer, read_small(dir, path, buffer, STAT_MAX), out);
+	return parse_pid_stat(buffer, read_small(c, path, buffer, STAT_MAX), out);
 }
 
-static bool read_uid(int dir, const char *pid, uint32_t *uid)
+static bool read_uid(struct host_collector *c, const char *pid, uint32_t *uid)
 {
 	char path[PID_PATH_MAX], buffer[STATUS_MAX];
-	size_t len = read_small(dir, pid_path(path, pid, "status"), buffer, sizeof(buffer));
+	size_t len = read_small(c, pid_path(path, pid, "status"), buffer, sizeof(buffer));
 	return parse_pid_status_uid(buffer, len, uid);
 }
 
 /* Appends the name, the long one when the kernel may have cut it; returns its length. */
-static size_t add_name(int dir, const char *pid, struct span comm, struct strbuf *names)
+static size_t add_name(struct host_collector *c, const char *pid, struct span comm,
+		       struct strbuf *names)
 {
 	struct span name = comm;
 	/* cppcheck-suppress variableScope ; the name may lie in it */
 	char buffer[CMDLINE_MAX];
 	if (comm.len >= COMM_CUT) {
 		char path[PID_PATH_MAX];
-		size_t len =
-		    read_small(dir, pid_path(path, pid, "cmdline"), buffer, sizeof(buffer));
+		size_t len = read_small(c, pid_path(path, pid, "cmdline"), buffer, sizeof(buffer));
 		parse_cmdline_name(buffer, len, comm, &name);
 	}
 	if (name.len > NAME_MAX_BYTES)
@@ -100,9 +100,9 @@ bool process_name_of(struct host_collector *c, int32_t pid, struct strbuf *out)
 	char text[PID_PATH_MAX], buffer[STAT_MAX];
 	struct pid_stat stat;
 	snprintf(text, sizeof(text), "%d", pid);
-	if (!read_stat(c->proc, text, buffer, &stat))
+	if (!read_stat(c, text, buffer, &stat))
 		return false;
-	add_name(c->proc, text, stat.name, out);
+	add_name(c, text, stat.name, out);
 	return true;
 }
 
@@ -154,7 +154,7 @@ static void fill_name(struct host_collector *c, const char *pid, struct span com
 		strbuf_add(&now->names, old->names.data + before->name_at, before->name_len);
 		p->name_len = before->name_len;
 	} else {
-		p->name_len = (uint16_t)add_name(c->proc, pid, comm, &now->names);
+		p->name_len = (uint16_t)add_name(c, pid, comm, &now->names);
 	}
 }
 
@@ -162,12 +162,14 @@ static void fill_owner(struct host_collector *c, const char *pid, const struct p
 		       struct process *p)
 {
 	struct stat info;
-	if (fstatat(c->proc, pid, &info, 0) != 0)
+	if (fstatat(c->proc, pid, &info, 0) != 0) {
+		host_note_error(c, errno);
 		info.st_uid = before != NULL ? before->owner : 0;
+	}
 	p->owner = info.st_uid;
 	if (before != NULL && before->owner == p->owner)
 		p->uid = before->uid;
-	else if (!read_uid(c->proc, pid, &p->uid))
+	else if (!read_uid(c, pid, &p->uid))
 		p->uid = p->owner;
 }
 
@@ -176,7 +178,7 @@ static uint64_t resident_pages(struct host_collector *c, const char *pid,
 {
 	char path[PID_PATH_MAX], buffer[STATM_MAX];
 	uint64_t pages;
-	size_t len = read_small(c->proc, pid_path(path, pid, "statm"), buffer, sizeof(buffer));
+	size_t len = read_small(c, pid_path(path, pid, "statm"), buffer, sizeof(buffer));
 	return parse_pid_statm(buffer, len, &pages) ? pages : stat->rss_pages;
 }
 
@@ -208,7 +210,7 @@ static bool add_process(struct host_collector *c, const char *pid)
 {
 	char buffer[STAT_MAX];
 	struct pid_stat stat;
-	if (!read_stat(c->proc, pid, buffer, &stat))
+	if (!read_stat(c, pid, buffer, &stat))
 		return true; /* gone, or not ours to read */
 	const struct process *before = find(&c->processes_before, stat.pid, stat.start_ticks);
 	struct process *p = add_row(&c->processes);
@@ -243,11 +245,13 @@ static void sort_rows(struct process_table *t)
 static enum err walk(struct host_collector *c, DIR *dir, struct errmsg *why)
 {
 	struct dirent *entry;
-	while ((entry = readdir(dir)) != NULL)
+	while (errno = 0, (entry = readdir(dir)) != NULL)
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
 		    !add_process(c, entry->d_name))
 			return err_set(why, ERR_NOMEM, "out of memory");
-	return ERR_OK;
+	if (errno != 0)
+		return err_errno(why, "can't list /proc");
+	return c->short_of ? err_set(why, ERR_NOMEM, "out of memory or descriptors") : ERR_OK;
 }
 
 enum err processes_scan(struct host_collector *c, struct errmsg *why)
@@ -266,8 +270,11 @@ enum err processes_scan(struct host_collector *c, struct errmsg *why)
 	c->processes.taken_ns = clock_mono_ns();
 	enum err err = walk(c, dir, why);
 	closedir(dir);
-	if (err != ERR_OK)
+	if (err != ERR_OK) {
+		/* Nothing of it is kept, nor is it a baseline. */
 		c->processes.count = 0;
+		c->processes.taken_ns = 0;
+	}
 	sort_rows(&c->processes);
 	return err;
 }

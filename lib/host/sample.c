@@ -24,9 +24,12 @@ enum err host_sample(struct host_collector *c, enum host_kind kind, struct strbu
 	AN_INVARIANT((unsigned)kind < HOST_KIND_COUNT);
 	STRBUF_CLEANUP json = STRBUF_INIT;
 	STRBUF_CLEANUP rest = STRBUF_INIT;
+	c->short_of = false;
 	enum err err = collectors[kind](c, &json, &rest, why);
 	if (err != ERR_OK)
 		return err;
+	if (c->short_of)
+		return err_set(why, ERR_NOMEM, "out of memory or descriptors reading the host");
 	strbuf_addf(out, "ziggie-sample 1 %s %lld %zu %zu\n", host_kind_names[kind],
 		    (long long)clock_wall_us(), json.len, rest.len);
 	strbuf_add(out, json.data, json.len);

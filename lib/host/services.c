@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,10 +55,11 @@ enum err services_load(const char *path, struct services **out)
 	if (s == NULL)
 		return ERR_NOMEM;
 	strbuf_init(&s->text);
-	/* A host without the file has ports without names. */
-	if (io_read_file(path, SERVICES_FILE_MAX, &s->text, NULL) != ERR_OK)
+	enum err err = io_read_file(path, SERVICES_FILE_MAX, &s->text, NULL);
+	bool is_short = err == ERR_NOMEM || (err == ERR_IO && io_is_shortage(errno));
+	if (err != ERR_OK)
 		strbuf_clear(&s->text);
-	enum err err = index_rows(s);
+	err = is_short ? ERR_NOMEM : index_rows(s);
 	if (err != ERR_OK) {
 		services_free(s);
 		return err;

@@ -78,7 +78,7 @@ static enum err read_basics(struct host_collector *c, struct cpu_track *cpu, str
 	enum err err = cpu_measure(c, cpu, why);
 	if (err == ERR_OK)
 		err = memory_read(c, &out->memory, why);
-	if (err == ERR_OK && !disk_space_read("/", &out->disk))
+	if (err == ERR_OK && !disk_space_read(c, "/", &out->disk))
 		err = err_errno(why, "can't read the size of /");
 	return err;
 }
