@@ -64,15 +64,16 @@ enum err form_get(struct arena *arena, const char *text, size_t len, const char 
 				return err_set(why, ERR_INVALID, "%s: is given twice", name);
 			const char *value = equals != NULL ? equals + 1 : stop;
 			found = form_decode(arena, value, (size_t)(stop - value), true);
-			if (found == NULL && arena->overflowed)
-				return err_set(why, ERR_NOMEM, "the parameters are too long");
-			if (found == NULL)
+			if (found == NULL && !arena->overflowed)
 				return err_set(why, ERR_INVALID,
 					       "%s: has a broken %%-escape, NUL or invalid UTF-8",
 					       name);
 		}
 		at = stop + 1;
 	}
+	/* Not even a name could be decoded, then: this one may have been among them. */
+	if (arena->overflowed)
+		return err_set(why, ERR_NOMEM, "out of memory for the parameters");
 	*out = found;
 	return ERR_OK;
 }

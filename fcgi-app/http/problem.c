@@ -50,7 +50,8 @@ static void put_instance(struct json_writer *w, const char *path)
 		else
 			strbuf_addf(&uri, "%%%02X", (unsigned char)*at);
 	}
-	json_put_string(w, "instance", uri.failed ? "" : uri.data);
+	w->out->failed |= uri.failed;
+	json_put_string(w, "instance", uri.data);
 }
 
 static void begin_problem(struct json_writer *w, const struct http_request *r,
@@ -113,6 +114,8 @@ enum err http_respond_fields(struct http_request *r, struct http_response *respo
 	for (size_t i = 0; i < fields->error_count; i++)
 		strbuf_addf(&detail, "%s%s %s", i > 0 ? "; " : "", fields->errors[i].field,
 			    fields->errors[i].detail);
+	if (detail.failed)
+		return ERR_NOMEM;
 	begin_problem(&w, r, response, ERR_INVALID, detail.data);
 	json_key(&w, "errors");
 	json_array(&w);

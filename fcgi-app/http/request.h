@@ -91,7 +91,7 @@ enum err http_body_json(struct http_request *r, struct json_doc **out, struct er
 enum err http_form(const struct http_request *r, const char *name, const char **out,
 		   struct errmsg *why);
 
-/* Turns collected field errors into a 422 answer with errors[]; returns ERR_OK as it is filled. */
+/* Turns collected field errors into a 422 answer with errors[], which is ERR_OK, or ERR_NOMEM. */
 enum err http_respond_fields(struct http_request *r, struct http_response *response,
 			     const struct json_fields *fields);
 

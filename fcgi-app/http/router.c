@@ -197,6 +197,8 @@ static enum err split(struct walk *w, const char *path, size_t len, struct errms
 		    memchr(path, '\0', w->lens[w->count]) != NULL ||
 		    !utf8_valid(path, w->lens[w->count])) {
 			char *decoded = form_decode(w->arena, path, (size_t)(stop - path), false);
+			if (decoded == NULL && w->arena->overflowed)
+				return err_set(why, ERR_NOMEM, "out of memory for the path");
 			if (decoded == NULL)
 				return err_set(why, ERR_MALFORMED,
 					       "the path has a broken %%-escape, NUL or invalid "

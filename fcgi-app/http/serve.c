@@ -105,12 +105,11 @@ static void add_allow(struct http_response *response, unsigned allowed)
 {
 	static const enum http_method order[] = {HTTP_GET, HTTP_HEAD,  HTTP_POST,
 						 HTTP_PUT, HTTP_PATCH, HTTP_DELETE};
-	STRBUF_CLEANUP names = STRBUF_INIT;
+	strbuf_adds(&response->headers, "Allow: ");
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
 		if (allowed & order[i])
-			strbuf_addf(&names, "%s, ", http_method_name(order[i]));
-	strbuf_adds(&names, "OPTIONS");
-	http_header(response, "Allow", names.data);
+			strbuf_addf(&response->headers, "%s, ", http_method_name(order[i]));
+	strbuf_adds(&response->headers, "OPTIONS\r\n");
 }
 
 static bool media_type_is(const char *content_type, const char *wanted)
@@ -146,6 +145,8 @@ static enum err answer(struct http_request *r, struct http_response *response,
 		r->route = in->route;
 		return err_set(why, in->refused, "%s", in->refusal != NULL ? in->refusal : "");
 	}
+	if (r->path == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for the path");
 	struct route_match match;
 	size_t len;
 	const char *path = raw_path(r, &len);
@@ -258,19 +259,21 @@ static void request_start(struct http_request *r, struct app *app, struct http_t
 	trace_start(r);
 }
 
-/* Where there was no memory for the answer, a short one takes its place. */
-static void answer_without_memory(struct http_thread *thread)
+/* Where there was no memory for the answer, one that needs none takes its place. */
+static void answer_without_memory(struct http_thread *thread, struct http_response *response)
 {
 	static const char head[] = "Status: 503 Service Unavailable\r\n"
 				   "Content-Type: application/problem+json\r\n"
+				   "Content-Length: 127\r\n"
+				   "Cache-Control: no-store\r\n"
 				   "Retry-After: 1\r\n\r\n";
 	static const char body[] = "{\"type\":\"urn:ziggie:problem:out_of_memory\","
 				   "\"title\":\"Service Unavailable\",\"status\":503,"
 				   "\"detail\":\"the server is short of memory\"}";
-	strbuf_release(&thread->out.head);
-	strbuf_release(&thread->out.body);
-	strbuf_adds(&thread->out.head, head);
-	strbuf_adds(&thread->out.body, body);
+	_Static_assert(sizeof(body) - 1 == 127, "Content-Length stands in the head");
+	response->status = 503;
+	strbuf_borrow(&thread->out.head, head);
+	strbuf_borrow(&thread->out.body, body);
 }
 
 void http_serve(struct app *app, struct http_thread *thread, const struct http_input *in)
@@ -300,7 +303,7 @@ void http_serve(struct app *app, struct http_thread *thread, const struct http_i
 	thread->out.body = response.body;
 	json_doc_free(r.json);
 	if (thread->out.head.failed || thread->out.body.failed || thread->headers.failed)
-		answer_without_memory(thread);
+		answer_without_memory(thread, &response);
 	size_t bytes = thread->out.body.len;
 	if (r.method == HTTP_HEAD)
 		strbuf_clear(&thread->out.body);

@@ -19,6 +19,8 @@ void strbuf_clear(struct strbuf *b)
 	b->failed = false;
 	if (b->cap > 0)
 		b->data[0] = '\0';
+	else
+		b->data = strbuf_empty;
 }
 
 void strbuf_release(struct strbuf *b)
@@ -28,12 +30,24 @@ void strbuf_release(struct strbuf *b)
 	strbuf_init(b);
 }
 
+void strbuf_borrow(struct strbuf *b, const char *text)
+{
+	union {
+		const char *in;
+		char *out;
+	} constant = {.in = text};
+	strbuf_release(b);
+	b->data = constant.out;
+	b->len = strlen(text);
+}
+
 bool strbuf_reserve(struct strbuf *b, size_t extra)
 {
 	if (b->failed)
 		return false;
 	if (b->cap > 0 && extra < b->cap - b->len)
 		return true;
+	AN_INVARIANT(b->cap > 0 || b->len == 0); /* borrowed text does not grow */
 	size_t want;
 	if (__builtin_add_overflow(b->len, extra, &want) || want > SIZE_MAX / 4) {
 		b->failed = true;

@@ -34,6 +34,9 @@ void strbuf_init(struct strbuf *b);
 void strbuf_clear(struct strbuf *b);
 void strbuf_release(struct strbuf *b);
 
+/* Takes a constant text instead of memory: to be read, cleared or released, no more. */
+void strbuf_borrow(struct strbuf *b, const char *text);
+
 /* Room for `extra` more bytes plus the NUL; false and the flag when there is none. */
 bool strbuf_reserve(struct strbuf *b, size_t extra);
 
