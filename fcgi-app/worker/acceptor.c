@@ -38,7 +38,10 @@ static void wait_for_room(struct engine *e)
 	pthread_mutex_unlock(&e->lock);
 }
 
-/* Out of descriptors or memory: only time helps, and spinning on accept4 would not. */
+/*
+ * Out of descriptors or memory: only time helps, or a connection that closes; spinning on
+ * accept4 would not.
+ */
 static void back_off(struct engine *e, struct back_off *b, int error)
 {
 	STAT_ADD(e, accept_errors, 1);
@@ -49,8 +52,10 @@ static void back_off(struct engine *e, struct back_off *b, int error)
 			  LOG_INT("pause_ms", b->ms));
 	}
 	pthread_mutex_lock(&e->lock);
+	e->acceptor_waits = true;
 	if (!is_over(e))
 		engine_wait_changed(e, b->ms);
+	e->acceptor_waits = false;
 	pthread_mutex_unlock(&e->lock);
 	b->ms = b->ms * 2 < BACK_OFF_MAX_MS ? b->ms * 2 : BACK_OFF_MAX_MS;
 }

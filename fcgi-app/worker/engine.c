@@ -10,10 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "worker/connection.h"
 
 /* Three watchers were the best of 1, 2, 3, 4 and all; docs/decisions/0002. */
-enum { OTHER_FILES = 128, WATCHERS = 3 };
+enum { OTHER_FILES = 128, WATCHERS = 3, EVENT_PAUSE_MS = 100 };
 #define STOP_KEY UINT64_MAX
 
 void engine_wait_changed(struct engine *e, int64_t ms)
@@ -35,6 +36,17 @@ static void run_event(struct engine_thread *t, const struct epoll_event *event)
 		connection_run(t, conn);
 }
 
+/* No error but EINTR is to be expected; whichever comes, the threads must not spin on it. */
+static void pause_after(int error)
+{
+	const struct timespec pause = {.tv_nsec = EVENT_PAUSE_MS * NS_PER_MS};
+	if (error == EINTR)
+		return;
+	LOG_EVENT(LOG_ERROR, "epoll_wait_failed", LOG_STR("error", strerror(error)),
+		  LOG_INT("pause_ms", EVENT_PAUSE_MS));
+	nanosleep(&pause, NULL);
+}
+
 static void *thread_main(void *thread)
 {
 	struct engine_thread *t = thread;
@@ -44,7 +56,10 @@ static void *thread_main(void *thread)
 	       watch_enter(&e->watch)) {
 		struct epoll_event event;
 		int n = epoll_wait(e->epoll_fd, &event, 1, -1);
+		int error = errno;
 		watch_leave(&e->watch);
+		if (n < 0)
+			pause_after(error);
 		if (n == 1 && event.data.u64 != STOP_KEY)
 			run_event(t, &event);
 	}
