@@ -2,7 +2,7 @@
  * Faults on purpose: calls to the allocator and to the kernel that fail when a test
  * says so.
  *
- * A test program that links with $(FAULTS_LDFLAGS) sends those calls of our own code
+ * A test program that links with $(FAULTS_WRAP) sends those calls of our own code
  * through faults.c (the linker's --wrap).  Allocations are different: in a build
  * without sanitizers this program is the allocator's front for the libraries too, so
  * that what json-c, libsodium or Connector/C ask for fails as well.
