@@ -461,6 +461,31 @@ static void test_sockets(void **state)
 	TRY(*state, rows);
 }
 
+/* After a while without descriptors the acceptor pauses for up to a second at a time. */
+static void test_a_closed_connection_lets_the_next_one_in(void **state)
+{
+	enum { LONG_MS = 1400, SOON_MS = 300 };
+	struct fixture *f = *state;
+	struct peer_answer answer;
+	STRBUF_CLEANUP bytes = STRBUF_INIT;
+	build(f, &requests[0], &bytes);
+	int other = peer_connect(f->worker.socket);
+	test_sleep_ms(PATIENCE_MS); /* accept4 waits again */
+	fault_arm(&(struct fault){FAULT_ACCEPT, EMFILE, 1, FAULT_FROM_THEN_ON});
+	int first = peer_connect(f->worker.socket);
+	test_sleep_ms(LONG_MS);
+	fault_lift();
+	int next = peer_connect(f->worker.socket);
+	peer_send(next, &bytes);
+	close(first);
+	assert_true(is_readable(next, SOON_MS));
+	peer_answer_init(&answer);
+	assert_true(peer_receive(next, &answer));
+	peer_answer_release(&answer);
+	close(next);
+	close(other);
+}
+
 /* What a sample is read from.  EINTR alone must never be seen. */
 static void test_files_of_the_host(void **state)
 {
@@ -598,6 +623,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_out_of_memory),
 	    cmocka_unit_test(test_sockets),
+	    cmocka_unit_test(test_a_closed_connection_lets_the_next_one_in),
 	    cmocka_unit_test(test_files_of_the_host),
 	    cmocka_unit_test(test_waiting_for_the_database),
 	    cmocka_unit_test(test_chance),

@@ -1,0 +1,319 @@
+"""What the ground does to a running stack: descriptors, the log's disk, the database.
+
+docs/faults.md says what each fault may cost.  memcached's faults stand in
+test_cache_faults.py, faults of single calls in tests/unit/test_faults_request.c.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import psutil
+import pymysql
+import pytest
+import requests
+
+from fcgi_client import Connection
+from harness import ADMIN_PASSWORD, Api, RunningStack, wait_for
+
+LIMIT_MS = 2000
+SPARE_FILES = 3
+CROWD = 30
+HOST_PATHS = ("/api/health", "/api/system/stats", "/livez", "/api/system/processes")
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    """A stack of this file's own with one worker, whose figures are then the stack's."""
+    running = RunningStack("--workers", "1", settings={"request_timeout": f"{LIMIT_MS}ms"})
+    try:
+        yield running.start()
+    finally:
+        running.remove()
+
+
+@pytest.fixture
+def worker(faulty):
+    return psutil.Process(faulty.pids("ziggie-worker")[0])
+
+
+def socket_of(stack):
+    return os.path.join(stack.run, "app", "fcgi.sock")
+
+
+def metric(text, name):
+    for line in text.splitlines():
+        if line.startswith(name + " "):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(f"{name} is missing")
+
+
+def prlimit(process, *arguments):
+    """Only its own account may change a process's limits; root may not everywhere."""
+    uid, gid = process.uids().real, process.gids().real
+    become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+    command = ["prlimit", f"--pid={process.pid}", *arguments]
+    done = subprocess.run((become if uid != os.geteuid() else []) + command, check=True, text=True,
+                          capture_output=True)
+    return done.stdout
+
+
+class Limit:
+    """A lower soft limit of a running process, for a while: "nofile" or "fsize"."""
+
+    def __init__(self, process, which, value):
+        self.process, self.which, self.value = process, which, value
+
+    def __enter__(self):
+        self.before = prlimit(self.process, f"--{self.which}", "--noheadings", "-o", "SOFT").strip()
+        prlimit(self.process, f"--{self.which}={self.value}:")
+
+    def __exit__(self, *_):
+        prlimit(self.process, f"--{self.which}={self.before}:")
+
+
+def processor_seconds(process):
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+# Descriptors
+
+
+def health_status(connection):
+    return connection.request("GET", "/api/health").status
+
+
+def connect_crowd(path):
+    crowd = []
+    for _ in range(CROWD):
+        one = socket.socket(socket.AF_UNIX)
+        one.connect(path)
+        crowd.append(one)
+    return crowd
+
+
+def accept_errors(connection):
+    return metric(connection.request("GET", "/metrics").body.decode(),
+                  'ziggie_accept_pauses_total{reason="error"}')
+
+
+def test_without_descriptors_accepting_waits_and_all_else_goes_on(faulty, worker):
+    bearer = {"Authorization": "Bearer " + faulty.token()}
+    with Connection(socket_of(faulty)) as kept:
+        assert kept.request("GET", "/api/system/stats", headers=bearer).status == 200
+        errors = accept_errors(kept)
+        with Limit(worker, "nofile", worker.num_fds() + SPARE_FILES):
+            crowd = connect_crowd(socket_of(faulty))
+            began, used = time.monotonic(), processor_seconds(worker)
+            while time.monotonic() < began + 2:
+                assert health_status(kept) == 200
+                assert kept.request("GET", "/api/system/stats", headers=bearer).status == 200
+                time.sleep(0.1)
+            used = processor_seconds(worker) - used
+            # It tried again and again, ever more slowly, and rested meanwhile.
+            wait_for(lambda: 2 <= accept_errors(kept) - errors, 3, "pauses in the metrics")
+            assert accept_errors(kept) - errors < 30
+            assert used < 0.3
+            late = Connection(socket_of(faulty), timeout=1)
+            late.send(b"")
+            for one in crowd:
+                one.close()
+            with late:
+                began = time.monotonic()
+                assert health_status(late) == 200
+                assert time.monotonic() - began < 0.5
+        assert health_status(kept) == 200
+    assert faulty.log_lines(event="accept_failed", program="ziggie-worker")
+    assert worker.is_running()
+
+
+# The log's disk
+
+
+def lost_lines(stack):
+    return metric(stack.api().get("/metrics").text, "ziggie_log_lines_lost_total")
+
+
+def test_a_full_disk_costs_log_lines_and_nothing_else(faulty, worker):
+    api, token = faulty.api(), faulty.token()
+    lost = lost_lines(faulty)
+    with Limit(worker, "fsize", 0):
+        for _ in range(20):
+            assert api.get("/api/system/stats", token=token).status_code == 200
+        wait_for(lambda: lost_lines(faulty) >= lost + 20, 5, "lost lines in the metrics")
+    answer = api.get("/livez")
+    wait_for(lambda: faulty.log_lines(request_id=answer.headers["X-Request-Id"]), 5,
+             "a line once there is room again")
+    assert worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_line_that_the_full_disk_cut_spoils_no_other(faulty, worker):
+    api = faulty.api()
+    wait_for(lambda: faulty.log().endswith("\n"), 5, "a log at rest")
+    with Limit(worker, "fsize", os.path.getsize(faulty.state.log("ziggied")) + 99):
+        assert api.get("/livez").status_code == 200
+        wait_for(lambda: not faulty.log().endswith("\n"), 5, "a line that is cut")
+    answer = api.get("/livez")
+    wait_for(lambda: f'"{answer.headers["X-Request-Id"]}"' in faulty.log(), 5, "the next line")
+    after = faulty.log().rpartition(answer.headers["X-Request-Id"])[0]
+    assert after.rpartition("\n")[2].startswith('{"time":')
+
+
+def test_the_supervisor_works_without_its_log(faulty, worker):
+    """It replaces a worker, although neither of them can say so."""
+    ziggied = psutil.Process(faulty.pids("ziggied")[0])
+    with Limit(ziggied, "fsize", 0):
+        worker.kill()
+        fresh = wait_for(lambda: [pid for pid in faulty.pids("ziggie-worker") if pid != worker.pid],
+                         5, "a new worker")
+        faulty.wait_ready()
+        assert faulty.api().get("/api/health").status_code == 200
+    assert ziggied.is_running()
+    # What it started has inherited the limit.
+    for pid in fresh:
+        prlimit(psutil.Process(pid), "--fsize=unlimited:")
+
+
+# The database
+
+
+class Clients:
+    """Asks for host routes, the own account, changes of it and sign-ins, each on a thread."""
+
+    def __init__(self, stack):
+        self.stack, self.token = stack, stack.token()
+        self.stopping = threading.Event()
+        self.answers = []  # (kind, answer or the error that came instead, seconds)
+        self.tokens = []  # of acknowledged sign-ins
+        self.named = 0  # the last change of name that was acknowledged
+        self.tried = 0
+        self.threads = [threading.Thread(target=self.repeat, args=(ask,))
+                        for ask in (self.host, self.host, self.me, self.rename, self.sign_in)]
+
+    def repeat(self, ask):
+        api, turn = Api(self.stack.url), 0
+        while not self.stopping.is_set():
+            turn += 1
+            began = time.monotonic()
+            try:
+                kind, answer = ask(api, turn)
+            except requests.RequestException as error:
+                kind, answer = ask.__name__, error
+            self.answers.append((kind, answer, time.monotonic() - began))
+            time.sleep(0.02)
+
+    def host(self, api, turn):
+        return "host", api.get(HOST_PATHS[turn % len(HOST_PATHS)], self.token)
+
+    def me(self, api, _):
+        return "me", api.get("/api/auth/me", self.token)
+
+    def rename(self, api, turn):
+        self.tried = turn
+        answer = api.put("/api/auth/me", self.token, json={"full_name": f"Number {turn}"})
+        if answer.status_code == 200:
+            self.named = turn
+        return "rename", answer
+
+    def sign_in(self, api, _):
+        answer = api.post("/api/auth/login", json={"username": "admin", "password": ADMIN_PASSWORD})
+        if answer.status_code == 200:
+            self.tokens.append(answer.json()["access_token"])
+        return "sign_in", answer
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(30)
+
+    def check_answers(self, refusals=(503,)):
+        """Host routes noticed nothing; the others were answered in time, and in our words."""
+        refused = 0
+        for kind, answer, seconds in self.answers:
+            assert isinstance(answer, requests.Response), (kind, answer)
+            assert seconds < LIMIT_MS / 1000 + 1, (kind, answer.text)
+            if answer.status_code == 200:
+                continue
+            refused += 1
+            assert kind != "host", answer.text
+            assert answer.status_code in refusals, answer.text
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.status_code != 503 or int(answer.headers["Retry-After"]) > 0
+        return refused
+
+    def check_writes(self):
+        """Whatever was acknowledged is there."""
+        api = self.stack.api()
+        assert len(self.tokens) > 1
+        for token in self.tokens:
+            assert api.get("/api/auth/validate", token).status_code == 200
+        number = int(api.get("/api/auth/me", self.token).json()["full_name"].split()[1])
+        assert self.named <= number <= self.tried
+
+
+def database_answers(stack):
+    try:
+        stack.database().close()
+        return True
+    except pymysql.MySQLError:
+        return False
+
+
+def wait_until_whole(stack, seconds):
+    """Requests are answered, and the pool is as it was."""
+    api, token = stack.api(), stack.token()
+    wait_for(lambda: api.get("/api/auth/me", token).status_code == 200, seconds, "the own account")
+    wait_for(lambda: api.get("/readyz").status_code == 200, seconds, "readiness")
+
+    def pool():
+        text = api.get("/metrics").text
+        return [metric(text, name) for name in
+                ('ziggie_pool_connections{state="in_use"}', "ziggie_pool_waiting",
+                 'ziggie_pool_connections{state="idle"}')]
+
+    wait_for(lambda: pool()[:2] == [0, 0] and pool()[2] >= 5, seconds, "a pool at rest")
+    with stack.database() as database, database.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM information_schema.processlist WHERE user = 'ziggie'")
+        assert cursor.fetchone()[0] <= metric(api.get("/metrics").text, "ziggie_pool_max")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_database_restarts_under_load(faulty, number):
+    with Clients(faulty) as clients:
+        time.sleep(1)
+        before = faulty.record["parts"]["mariadbd"]
+        faulty.kill("mariadbd", number)
+        wait_for(lambda: faulty.record["parts"].get("mariadbd", before) != before, 60,
+                 "a new mariadbd")
+        wait_for(lambda: database_answers(faulty), 60, "the database")
+        wait_for(lambda: faulty.api().get("/api/auth/me", clients.token).status_code == 200, 3,
+                 "its use")
+        time.sleep(1)
+    assert clients.check_answers() > 0
+    wait_until_whole(faulty, 5)
+    clients.check_writes()
+
+
+def test_a_database_that_does_not_answer(faulty):
+    with Clients(faulty) as clients:
+        time.sleep(1)
+        faulty.kill("mariadbd", signal.SIGSTOP)
+        try:
+            time.sleep(LIMIT_MS / 1000 + 2)
+        finally:
+            faulty.kill("mariadbd", signal.SIGCONT)
+        wait_for(lambda: faulty.api().get("/api/auth/me", clients.token).status_code == 200, 5,
+                 "its use")
+        time.sleep(1)
+    assert clients.check_answers(refusals=(503, 504)) > 0
+    wait_until_whole(faulty, 5)
+    clients.check_writes()
