@@ -22,7 +22,7 @@ static void random_hex(char *out, size_t digits)
 	unsigned char bytes[16];
 	if (getrandom(bytes, sizeof(bytes), GRND_NONBLOCK) != (ssize_t)sizeof(bytes)) {
 		/* Only before the kernel's pool is ready; ids need to differ, not to be secret. */
-		int64_t now = clock_wall_us() ^ clock_mono_ns() << 20;
+		uint64_t now = (uint64_t)clock_wall_us() ^ (uint64_t)clock_mono_ns() << 20;
 		memset(bytes, 0x5a, sizeof(bytes));
 		memcpy(bytes, &now, sizeof(now));
 	}
