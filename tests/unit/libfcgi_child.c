@@ -13,16 +13,18 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/io.h"
 
-/* Long enough for a child on a machine that is busy with other things. */
-enum { LIMIT_MS = 5000, NO_REQUEST = 3 };
+/* For one stream, on a machine that is busy with other things. */
+enum { LIMIT_MS = 5000 };
 
 void libfcgi_view_init(struct libfcgi_view *v)
 {
@@ -37,12 +39,15 @@ void libfcgi_view_release(struct libfcgi_view *v)
 	strbuf_release(&v->body);
 }
 
-/* The child's report: this, the parameters, the body. */
+/* What the child says of a stream: this, the parameters, the body. */
 struct report {
 	size_t params_len;
 	size_t body_len;
+	bool has_request;
 	bool cut_short;
 };
+
+/* The child */
 
 static void take_request(const FCGX_Request *request, struct strbuf *params, struct strbuf *body)
 {
@@ -55,38 +60,90 @@ static void take_request(const FCGX_Request *request, struct strbuf *params, str
 		strbuf_add(body, bytes, (size_t)n);
 }
 
-static _Noreturn void run_child(int connection, int report_to)
+static void read_stream(int connection, int reports)
+{
+	FCGX_Request request;
+	STRBUF_CLEANUP params = STRBUF_INIT;
+	STRBUF_CLEANUP body = STRBUF_INIT;
+	struct report report = {0};
+	FCGX_InitRequest(&request, -1, 0);
+	request.ipcFd = connection;
+	request.keepConnection = 1; /* else FCGX_Accept_r closes what it is given */
+	if (FCGX_Accept_r(&request) == 0) {
+		take_request(&request, &params, &body);
+		report = (struct report){.params_len = params.len,
+					 .body_len = body.len,
+					 .has_request = true,
+					 .cut_short = FCGX_GetError(request.in) != 0};
+	}
+	FCGX_Free(&request, 1);
+	io_write_all(reports, &report, sizeof(report));
+	io_write_all(reports, params.data, params.len);
+	io_write_all(reports, body.data, body.len);
+}
+
+static _Noreturn void run_child(int listener, int reports)
 {
 	const struct rlimit no_core = {0, 0};
 	setrlimit(RLIMIT_CORE, &no_core);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* What it says when it aborts is expected, and no concern of the test's output. */
-	int nowhere = open("/dev/null", O_WRONLY);
-	dup2(nowhere, STDERR_FILENO);
-	FCGX_Request request;
-	if (FCGX_Init() != 0 || FCGX_InitRequest(&request, -1, 0) != 0)
-		_exit(NO_REQUEST);
-	request.ipcFd = connection;
-	request.keepConnection = 1; /* else FCGX_Accept_r closes what it is given */
-	if (FCGX_Accept_r(&request) != 0)
-		_exit(NO_REQUEST);
-	struct strbuf params = STRBUF_INIT, body = STRBUF_INIT;
-	take_request(&request, &params, &body);
-	const struct report report = {.params_len = params.len,
-				      .body_len = body.len,
-				      .cut_short = FCGX_GetError(request.in) != 0};
-	io_write_all(report_to, &report, sizeof(report));
-	io_write_all(report_to, params.data, params.len);
-	io_write_all(report_to, body.data, body.len);
-	_exit(0);
+	dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+	FCGX_Init();
+	for (;;) {
+		int connection = accept(listener, NULL, NULL);
+		if (connection < 0)
+			_exit(1);
+		read_stream(connection, reports);
+	}
 }
+
+/* On an address that the kernel chooses. */
+static int listen_anywhere(void)
+{
+	const struct sockaddr_un any = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&any, sizeof(any.sun_family)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void start_child(struct libfcgi_child *child)
+{
+	int reports[2];
+	assert_int_equal(pipe(reports), 0);
+	child->listener = listen_anywhere();
+	child->reports = reports[0];
+	child->pid = fork();
+	assert_true(child->pid >= 0);
+	if (child->pid == 0) {
+		close(reports[0]);
+		run_child(child->listener, reports[1]);
+	}
+	close(reports[1]);
+}
+
+void libfcgi_child_end(struct libfcgi_child *child)
+{
+	if (child->pid == 0)
+		return;
+	kill(child->pid, SIGKILL);
+	assert_int_equal(waitpid(child->pid, NULL, 0), child->pid);
+	close(child->listener);
+	close(child->reports);
+	*child = (struct libfcgi_child){0};
+}
+
+/* One stream */
 
 struct exchange {
 	int connection;
-	int report;
+	int reports;
 	const char *bytes;
 	size_t left;
 	struct strbuf said;
-	bool ended;
+	bool died;
 };
 
 static void send_some(struct exchange *x)
@@ -112,25 +169,34 @@ static void drain(int fd)
 static void hear(struct exchange *x)
 {
 	char bytes[65536];
-	ssize_t n = read(x->report, bytes, sizeof(bytes));
+	ssize_t n = read(x->reports, bytes, sizeof(bytes));
 	if (n > 0)
 		strbuf_add(&x->said, bytes, (size_t)n);
 	else
-		x->ended = n == 0 || errno != EINTR;
+		x->died = n == 0 || errno != EINTR;
 }
 
-/* Until the child has closed its report, or the time is over. */
+static bool is_complete(const struct strbuf *said)
+{
+	struct report report;
+	if (said->len < sizeof(report))
+		return false;
+	memcpy(&report, said->data, sizeof(report));
+	return said->len == sizeof(report) + report.params_len + report.body_len;
+}
+
+/* Until the report is complete, the child has died, or the time is over. */
 static void converse(struct exchange *x)
 {
 	int64_t until = clock_mono_ns() + LIMIT_MS * NS_PER_MS;
 	if (x->left == 0)
 		shutdown(x->connection, SHUT_WR);
-	while (!x->ended) {
+	while (!x->died && !is_complete(&x->said)) {
 		int64_t left_ms = (until - clock_mono_ns()) / NS_PER_MS;
 		if (left_ms <= 0)
 			return;
 		struct pollfd ready[] = {
-		    {.fd = x->report, .events = POLLIN},
+		    {.fd = x->reports, .events = POLLIN},
 		    {.fd = x->left > 0 ? x->connection : -1, .events = POLLOUT},
 		};
 		poll(ready, 2, (int)left_ms);
@@ -145,52 +211,41 @@ static void converse(struct exchange *x)
 static void take_report(struct libfcgi_view *v, const struct strbuf *said)
 {
 	struct report report;
-	assert_true(said->len >= sizeof(report));
 	memcpy(&report, said->data, sizeof(report));
-	assert_int_equal(said->len, sizeof(report) + report.params_len + report.body_len);
 	strbuf_add(&v->params, said->data + sizeof(report), report.params_len);
 	strbuf_add(&v->body, said->data + sizeof(report) + report.params_len, report.body_len);
 	v->cut_short = report.cut_short;
+	v->end = report.has_request ? LIBFCGI_REQUEST : LIBFCGI_CLOSED;
 }
 
-static pid_t start_child(int connection[2], int report[2])
+static int connect_to(int listener)
 {
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, connection), 0);
-	assert_int_equal(pipe(report), 0);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		close(connection[0]);
-		close(report[0]);
-		run_child(connection[1], report[1]);
-	}
-	close(connection[1]);
-	close(report[1]);
-	return pid;
+	struct sockaddr_un address;
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, len), 0);
+	return fd;
 }
 
-void libfcgi_read(struct libfcgi_view *v, const void *bytes, size_t len)
+void libfcgi_read(struct libfcgi_child *child, struct libfcgi_view *v, const void *bytes,
+		  size_t len)
 {
-	int connection[2], report[2], status;
-	pid_t pid = start_child(connection, report);
-	struct exchange x = {
-	    .connection = connection[0], .report = report[0], .bytes = bytes, .left = len};
+	if (child->pid == 0)
+		start_child(child);
+	struct exchange x = {.connection = connect_to(child->listener),
+			     .reports = child->reports,
+			     .bytes = bytes,
+			     .left = len};
 	strbuf_init(&x.said);
 	converse(&x);
-	if (!x.ended)
-		kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	close(connection[0]);
-	close(report[0]);
-	if (!x.ended) {
-		v->end = LIBFCGI_HUNG;
-	} else if (WIFEXITED(status) && WEXITSTATUS(status) == NO_REQUEST) {
-		v->end = LIBFCGI_CLOSED;
-	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		v->end = LIBFCGI_REQUEST;
+	close(x.connection);
+	if (is_complete(&x.said)) {
 		take_report(v, &x.said);
 	} else {
-		v->end = LIBFCGI_DIED;
+		v->end = x.died ? LIBFCGI_DIED : LIBFCGI_HUNG;
+		libfcgi_child_end(child);
 	}
 	strbuf_release(&x.said);
 }
