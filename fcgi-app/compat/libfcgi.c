@@ -86,9 +86,9 @@ static void serve(struct gateway *g, FCGX_Request *request, int fd)
 }
 
 /* -1 with errno. */
-static int accept_one(const struct gateway *g)
+static int accept_one(const struct gateway *g, int listen_fd)
 {
-	int fd = accept4(LIBFCGI_LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	limit_wait(fd, SO_RCVTIMEO, conf_number(g->app->conf, read_timeout));
@@ -109,7 +109,7 @@ static bool may_go_on(int error)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-		poll(NULL, 0, PAUSE_MS); /* only time helps */
+		(void)poll(NULL, 0, PAUSE_MS); /* only time helps */
 		return true;
 	default:
 		return false;
@@ -127,16 +127,17 @@ static bool is_told_to_end(int signals)
 	return false;
 }
 
-static enum err serve_all(struct gateway *g, FCGX_Request *request, int signals, struct errmsg *why)
+static enum err serve_all(struct gateway *g, FCGX_Request *request, int listen_fd, int signals,
+			  struct errmsg *why)
 {
 	struct pollfd ready[] = {{.fd = signals, .events = POLLIN},
-				 {.fd = LIBFCGI_LISTEN_FD, .events = POLLIN}};
+				 {.fd = listen_fd, .events = POLLIN}};
 	for (;;) {
 		if (poll(ready, sizeof(ready) / sizeof(ready[0]), -1) < 0 && errno != EINTR)
 			return err_errno(why, "can't wait for connections");
 		if (is_told_to_end(signals))
 			return ERR_OK;
-		int fd = ready[1].revents != 0 ? accept_one(g) : -1;
+		int fd = ready[1].revents != 0 ? accept_one(g, listen_fd) : -1;
 		if (fd >= 0)
 			serve(g, request, fd);
 		else if (ready[1].revents != 0 && !may_go_on(errno))
@@ -144,17 +145,17 @@ static enum err serve_all(struct gateway *g, FCGX_Request *request, int signals,
 	}
 }
 
-enum err libfcgi_serve(struct gateway *g, const sigset_t *taken, struct errmsg *why)
+enum err libfcgi_serve(struct gateway *g, int listen_fd, const sigset_t *taken, struct errmsg *why)
 {
 	FD_CLEANUP signals = signalfd(-1, taken, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0)
 		return err_errno(why, "can't wait for signals");
 	/* Others may share the socket and take the connection that poll() told of. */
-	if (fcntl(LIBFCGI_LISTEN_FD, F_SETFL, fcntl(LIBFCGI_LISTEN_FD, F_GETFL) | O_NONBLOCK) != 0)
+	if (fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK) != 0)
 		return err_errno(why, "can't make the listening socket non-blocking");
 	FCGX_Request request;
 	/* No listening socket: after a broken connection libfcgi can't accept one by itself. */
 	if (FCGX_Init() != 0 || FCGX_InitRequest(&request, -1, 0) != 0)
 		return err_set(why, ERR_INTERNAL, "libfcgi does not start");
-	return serve_all(g, &request, signals, why);
+	return serve_all(g, &request, listen_fd, signals, why);
 }

@@ -6,6 +6,7 @@
  */
 #include <signal.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "app/parts.h"
 #include "app/upkeep.h"
@@ -44,7 +45,7 @@ static enum err serve_fastcgi(struct app_parts *parts, struct gateway *g, const 
 			      struct errmsg *why)
 {
 	log_start(parts);
-	enum err err = libfcgi_serve(g, taken, why);
+	enum err err = libfcgi_serve(g, STDIN_FILENO, taken, why);
 	LOG_EVENT(LOG_INFO, "stopped", LOG_BOOL("clean", err == ERR_OK));
 	return err;
 }
@@ -70,7 +71,7 @@ static enum err run(const struct conf *conf, struct errmsg *why)
 {
 	static const struct app_place place = {.count = 1, .threads = 1, .db_connections = 1};
 	/* Not FCGX_IsCGI(): that also changes what signals do. */
-	bool fastcgi = program_is_listening(LIBFCGI_LISTEN_FD);
+	bool fastcgi = program_is_listening(STDIN_FILENO);
 	if (!fastcgi && !cgi_is_called())
 		return err_set(why, ERR_NOT_FOUND,
 			       "no listening socket on descriptor 0, and no request in the "

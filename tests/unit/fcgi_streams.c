@@ -212,13 +212,10 @@ static void make_pairs(struct maker *m)
 /* What may stand between any two records: other requests, and management. */
 static void add_extra(struct maker *m)
 {
-	uint16_t other = (uint16_t)(m->id + 1 + below(m, 1000));
+	/* Neither 0 nor the id of ours. */
+	uint16_t other = (uint16_t)((m->id + below(m, 1000)) % UINT16_MAX + 1);
 	struct strbuf *out = &m->s->bytes;
 	STRBUF_CLEANUP names = STRBUF_INIT;
-	if (other == 0)
-		other = m->id == 1 ? 2 : 1;
-	if (other == m->id)
-		return;
 	switch (below(m, 4)) {
 	case 0:
 		peer_record(out, FCGI_PARAMS, other, "not ours", 1 + below(m, 8), padding(m));
