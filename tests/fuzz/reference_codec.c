@@ -283,11 +283,12 @@ static void get_values(struct reader *r, const struct record *record)
 
 static void manage(struct reader *r, const struct record *record)
 {
-	uint8_t unknown[8] = {(uint8_t)record->type};
-	if (record->type == FCGI_GET_VALUES)
+	if (record->type == FCGI_GET_VALUES) {
 		get_values(r, record);
-	else
-		note_reply(r->out, FCGI_UNKNOWN_TYPE, 0, unknown, sizeof(unknown));
+	} else {
+		uint8_t body[8] = {(uint8_t)record->type};
+		note_reply(r->out, FCGI_UNKNOWN_TYPE, 0, body, sizeof(body));
+	}
 }
 
 static void abort_request(struct reader *r)
