@@ -29,6 +29,12 @@ static void escape_control(struct strbuf *out, unsigned char c)
 	}
 }
 
+/* U+0080 to U+009F: to a terminal U+009B begins a command, as ESC [ does. */
+static int is_c1_control(const char *text)
+{
+	return (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0;
+}
+
 static int plain(unsigned char c)
 {
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
@@ -55,10 +61,13 @@ void escape_json(struct strbuf *out, const char *text, size_t len)
 		if (step == 0) {
 			strbuf_add(out, "\xef\xbf\xbd", 3);
 			i++;
-		} else {
-			strbuf_add(out, text + i, step);
-			i += step;
+			continue;
 		}
+		if (step == 2 && is_c1_control(text + i))
+			escape_control(out, (unsigned char)text[i + 1]);
+		else
+			strbuf_add(out, text + i, step);
+		i += step;
 	}
 	strbuf_addc(out, '"');
 }

@@ -92,6 +92,14 @@ static void test_escape_repairs_and_escapes(void **state)
 	assert_string_equal(b.data, "\"a\\\"\\\\\\n\\u0001\\u007f\xef\xbf\xbd\xc3\xa9\"");
 }
 
+static void test_c1_controls_are_escaped(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP b = STRBUF_INIT;
+	escape_json(&b, "\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", 8);
+	assert_string_equal(b.data, "\"\\u0080\\u009b\\u009f\xc2\xa0\"");
+}
+
 static void test_deadline_passes_with_the_clock(void **state)
 {
 	(void)state;
@@ -137,6 +145,7 @@ int main(void)
 	    cmocka_unit_test(test_numbers_take_digits_only),
 	    cmocka_unit_test(test_utf8_refuses_what_rfc3629_does),
 	    cmocka_unit_test(test_escape_repairs_and_escapes),
+	    cmocka_unit_test(test_c1_controls_are_escaped),
 	    cmocka_unit_test(test_deadline_passes_with_the_clock),
 	    cmocka_unit_test(test_times_are_iso_8601),
 	    cmocka_unit_test(test_every_error_has_a_status),
