@@ -11,20 +11,11 @@
 enum { NAME_MIN = 3, NAME_MAX_CHARACTERS = 100, EMAIL_MAX = 254, FULL_NAME_MAX = 200 };
 enum { LIMIT_MS = 30000 };
 
-static bool has_control(const char *text)
-{
-	for (; *text != '\0'; text++) {
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			return true;
-	}
-	return false;
-}
-
 static enum err check_text(const char *what, const char *text, size_t least, size_t most,
 			   struct errmsg *why)
 {
 	size_t len = strlen(text);
-	if (!utf8_valid(text, len) || has_control(text))
+	if (!utf8_valid(text, len) || utf8_has_control(text))
 		return err_set(why, ERR_INVALID, "%s holds characters that are not allowed", what);
 	size_t count = utf8_count(text, len);
 	if (count < least || count > most)

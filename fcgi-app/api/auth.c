@@ -4,6 +4,7 @@
 #include "auth/auth.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "conf/conf.h"
 #include "db/pool.h"
 #include "http/authenticate.h"
@@ -269,11 +270,7 @@ static bool looks_like_email(const char *text)
 	const char *at = strchr(text, '@');
 	if (at == NULL || at == text || at[1] == '\0' || strchr(at + 1, '@') != NULL)
 		return false;
-	for (; *text != '\0'; text++) {
-		if ((unsigned char)*text <= ' ' || *text == 0x7f)
-			return false;
-	}
-	return true;
+	return strchr(text, ' ') == NULL && !utf8_has_control(text);
 }
 
 static enum err put_me(struct http_request *r, struct http_response *response, struct errmsg *why)
@@ -290,6 +287,8 @@ static enum err put_me(struct http_request *r, struct http_response *response, s
 	    json_want_string(&f, "full_name", 1, FULL_NAME_MAX, &profile.sets_full_name);
 	if (profile.email != NULL && !looks_like_email(profile.email))
 		json_field_error(&f, "email", "must be an e-mail address");
+	if (profile.full_name != NULL && utf8_has_control(profile.full_name))
+		json_field_error(&f, "full_name", "must not hold control characters");
 	if (f.error_count > 0)
 		return http_respond_fields(r, response, &f);
 	return answer_me(r, response, &profile, why);

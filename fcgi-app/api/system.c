@@ -7,18 +7,11 @@
 
 #include "api/api.h"
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "host/service.h"
 #include "http/request.h"
 
 enum { PROCESSES_DEFAULT = 50, PROCESSES_MAX = 500, HOST_NAME_MAX_LEN = 64, SEARCH_MAX_LEN = 255 };
-
-static bool has_control(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			return true;
-	return false;
-}
 
 /* NULL when the parameter is absent. */
 static enum err query_text(const struct http_request *r, const char *name, size_t max,
@@ -28,7 +21,7 @@ static enum err query_text(const struct http_request *r, const char *name, size_
 	enum err err = http_query(r, name, out, why);
 	if (err != ERR_OK || *out == NULL)
 		return err;
-	if (**out == '\0' || strlen(*out) > max || has_control(*out))
+	if (**out == '\0' || strlen(*out) > max || utf8_has_control(*out))
 		return err_set(why, ERR_INVALID,
 			       "%s: must have 1 to %zu bytes and no control characters", name, max);
 	return ERR_OK;

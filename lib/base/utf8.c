@@ -58,3 +58,12 @@ size_t utf8_count(const char *text, size_t len)
 		count += ((unsigned char)text[i] & 0xc0) != 0x80;
 	return count;
 }
+
+bool utf8_has_control(const char *text)
+{
+	for (const unsigned char *s = (const unsigned char *)text; *s != '\0'; s++) {
+		if (*s < ' ' || *s == 0x7f || (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0))
+			return true;
+	}
+	return false;
+}

@@ -14,4 +14,7 @@ bool utf8_valid(const char *text, size_t len);
 /* Characters (code points) of valid text. */
 size_t utf8_count(const char *text, size_t len);
 
+/* Whether valid text holds a control character: C0, DEL or C1, which terminals obey. */
+bool utf8_has_control(const char *text);
+
 #endif

@@ -395,9 +395,12 @@ def test_put_me_changes_nothing_else(api, account):
 
 def test_put_me_names_every_bad_field(api, account):
     token = account().token()
-    for email in ("nobody", "@x", "x@", "a@b@c", "a b@c.example", "a" * 250 + "@b.example", 7):
+    for email in ("nobody", "@x", "x@", "a@b@c", "a b@c.example", "a" * 250 + "@b.example", 7,
+                  "a\u009b31m@b.example", "a\n@b.example"):
         assert fields_of(api.put("/api/auth/me", token, json={
             "email": email, "full_name": "x" * 201})) == {"email", "full_name"}
+    for name in ("two\nlines", "\u001b[31mred", "\u009b31mred", "del\u007f"):
+        assert fields_of(api.put("/api/auth/me", token, json={"full_name": name})) == {"full_name"}
     assert_problem(api.put("/api/auth/me", token, data="{", headers={
         "Content-Type": "application/json"}), 400)
     assert_problem(api.put("/api/auth/me", token, data={"email": "a@b.example"}), 415)

@@ -84,6 +84,18 @@ static void test_utf8_refuses_what_rfc3629_does(void **state)
 		assert_false(utf8_valid(bad[i], strlen(bad[i])));
 }
 
+static void test_control_characters_are_found(void **state)
+{
+	static const char *const with[] = {"\x01",  "a\n",      "\x1b[m",
+					   "x\x7f", "\xc2\x80", "a\xc2\x9fz"};
+	static const char *const without[] = {"", " ", "~", "\xc2\xa0", "\xc3\x80", "\xe2\x82\xac"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++)
+		assert_true(utf8_has_control(with[i]));
+	for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+		assert_false(utf8_has_control(without[i]));
+}
+
 static void test_escape_repairs_and_escapes(void **state)
 {
 	(void)state;
@@ -144,6 +156,7 @@ int main(void)
 	    cmocka_unit_test(test_arena_stops_at_its_limit),
 	    cmocka_unit_test(test_numbers_take_digits_only),
 	    cmocka_unit_test(test_utf8_refuses_what_rfc3629_does),
+	    cmocka_unit_test(test_control_characters_are_found),
 	    cmocka_unit_test(test_escape_repairs_and_escapes),
 	    cmocka_unit_test(test_c1_controls_are_escaped),
 	    cmocka_unit_test(test_deadline_passes_with_the_clock),
