@@ -32,6 +32,17 @@ def test_every_request_has_a_line_with_spans(stack, api, readonly_token):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
 
 
+def test_the_shares_of_the_pool_are_logged_at_the_start(stack):
+    starts = {line["worker"]: line
+              for line in stack.log_lines(program="ziggie-worker", event="started")}
+    assert len(starts) == len(stack.pids("ziggie-worker"))
+    assert sum(line["db_pool_min"] for line in starts.values()) == 5
+    assert sum(line["db_pool_max"] for line in starts.values()) == 40
+    for line in starts.values():
+        assert (line["db_pool_wait_ms"], line["db_pool_recycle_ms"]) == (30_000, 3_600_000)
+        assert line["db_pool_max_of_host"] == 40
+
+
 def test_server_timing_names_phases(api, readonly_token):
     timing = api.get("/api/system/stats", token=readonly_token).headers["Server-Timing"]
     entries = dict(part.split(";dur=") for part in timing.split(", "))
