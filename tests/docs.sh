@@ -4,16 +4,7 @@ top=${ZIGGIE_TEST_SRCDIR:-$(cd "$(dirname "$0")/.." && pwd)}
 check="python3 -B $top/script/check-docs"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-number=0
-
-report() { # status, name
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-    fi
-}
+. "$top/tests/tap.sh"
 
 # A small tree in which everything agrees.
 plant() {
@@ -83,4 +74,4 @@ refuses "a metric that does not exist" 'no metric ziggie_waits_seconds' \
 refuses "a broken link" 'leads nowhere' "rm lib/code.c; echo '[x](code.c)' >>docs/operating.md"
 refuses "a link to no heading" 'no heading #nowhere' "echo '[x](#nowhere)' >>docs/operating.md"
 
-echo "1..$number"
+plan

@@ -18,13 +18,7 @@ cp "$top/fcgi-app/supervisor/.clang-tidy" "$scratch/fcgi-app/supervisor/"
 cp "$build/config.h" "$scratch/build/"
 printf 'lint-flags:\n\t@echo -Wall\n' >"$scratch/build/Makefile"
 cp "$top/autogen.sh" "$scratch/"
-number=0
-
-report() { # status, name
-    number=$((number + 1))
-    [ "$1" -eq 0 ] || printf 'not '
-    echo "ok $number - $2"
-}
+. "$top/tests/tap.sh"
 
 run() { # tool
     said=$(/usr/bin/python3 -B "$scratch/script/lint" --build-dir "$scratch/build" --tool "$1" 2>&1)
@@ -75,4 +69,4 @@ case "$? $said" in
 "0 lint: 1 clean (0 since before), 0 not"*) report 0 "until it changes" ;;
 *) echo "# $said"; report 1 "until it changes" ;;
 esac
-echo "1..$number"
+plan

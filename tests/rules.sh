@@ -4,16 +4,7 @@ top=${ZIGGIE_TEST_SRCDIR:-$(cd "$(dirname "$0")/.." && pwd)}
 check="python3 -B $top/script/check-rules"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-number=0
-
-report() { # status, name
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-    fi
-}
+. "$top/tests/tap.sh"
 
 # A file with the given text must be refused, with a message that has the given words.
 refuses() { # name, path, text, words
@@ -80,4 +71,4 @@ accepts "a banned name in a comment or a string" lib/base/x.c \
 accepts "snprintf" lib/base/x.c 'void f(char *a) { snprintf(a, 2, "b"); }'
 accepts "SQL in a store" lib/store/x.c 'const char *q = "DELETE FROM tokens WHERE hash = ?";'
 
-echo "1..$number"
+plan
