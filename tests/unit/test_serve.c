@@ -36,6 +36,7 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
 	log_set_level(LOG_ERROR);
 	assert_int_equal(conf_init(&f->conf, NULL), ERR_OK);
 	assert_int_equal(router_new(route_tables, route_table_count, &f->router, NULL), ERR_OK);
