@@ -20,6 +20,7 @@ def pytest_addoption(parser):
                           "that measure the machine (marked alone) are in none of them")
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m, so that what they leave is dealt out
 def pytest_collection_modifyitems(config, items):
     """Deals whole modules out to the shards, the largest first, each to the emptiest."""
     shard = config.getoption("--shard")
@@ -59,6 +60,7 @@ def pytest_configure(config):
     for name in ("ASAN", "UBSAN", "LSAN", "TSAN"):
         options = os.environ.get(f"{name}_OPTIONS", "")
         os.environ[f"{name}_OPTIONS"] = f"{options}:log_path={_REPORTS}/report:print_stacktrace=1"
+    os.environ["TSAN_OPTIONS"] += ":second_deadlock_stack=1:history_size=4"
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -212,6 +212,7 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(api, account):
     assert min(known + unknown) > 0.01  # a password hash was computed
 
 
+@pytest.mark.concurrency
 def test_a_burst_of_sign_ins_leaves_room_for_others(stack, account):
     person = account()
 
@@ -425,6 +426,7 @@ def statuses(stack, path, token, count):
         return set(pool.map(ask, range(count)))
 
 
+@pytest.mark.concurrency
 def test_logout_ends_the_token_in_every_worker_at_once(stack, api, account):
     person = account()
     token, other = person.token(), person.token()
@@ -486,6 +488,7 @@ def test_no_secret_in_logs_and_answers(stack, api, account):
         assert secret not in stack.log(name) and token not in stack.log(name), name
 
 
+@pytest.mark.concurrency
 @pytest.mark.limit(180)
 def test_without_the_database_host_routes_go_on(fresh_stack):
     stack = fresh_stack("--workers", "2")

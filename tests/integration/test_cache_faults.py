@@ -76,6 +76,7 @@ def samples_published(stack):
     raise AssertionError("no count of samples")
 
 
+@pytest.mark.concurrency
 def test_killing_memcached(faulty):
     with Load(faulty) as load:
         time.sleep(1)
@@ -126,6 +127,7 @@ def test_a_ziggie_jobs_that_hangs(faulty):
     assert int(collected[0].split()[-1]) > 3
 
 
+@pytest.mark.concurrency
 def test_both_are_gone(faulty):
     with Load(faulty) as load:
         time.sleep(1)

@@ -48,6 +48,7 @@ def change_name(stack, token, number):
     return answer, time.monotonic() - began
 
 
+@pytest.mark.concurrency
 @pytest.mark.parametrize("locked", ["nginx", "apache"], indirect=True)
 def test_waiting_requests_end_at_the_limit_and_leave_nothing(locked):
     stack, api, token, holder = locked
@@ -73,6 +74,7 @@ def test_waiting_requests_end_at_the_limit_and_leave_nothing(locked):
     assert answer.status_code == 200 and answer.json()["full_name"] == "Number 1"
 
 
+@pytest.mark.concurrency
 def test_a_client_that_hangs_up_is_noticed(locked):
     stack, api, token, _ = locked
     with pytest.raises(requests.exceptions.ReadTimeout):

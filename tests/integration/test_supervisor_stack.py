@@ -114,6 +114,7 @@ def ready_again(stack):
     return took
 
 
+@pytest.mark.concurrency
 @pytest.mark.limit(240)
 def test_reloads_and_upgrades_lose_no_request_and_no_count(fresh_stack):
     stack = fresh_stack("--workers", "2")
