@@ -4,11 +4,12 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "worker/connection.h"
 
-enum { BACK_OFF_FIRST_MS = 10, BACK_OFF_MAX_MS = 1000, WARN_EVERY_S = 10 };
+enum { BACK_OFF_FIRST_MS = 10, BACK_OFF_MAX_MS = 1000, WARN_EVERY_S = 10, GIVE_WAY_MS = 1 };
 
 struct back_off {
 	int ms;
@@ -60,6 +61,17 @@ static void back_off(struct engine *e, struct back_off *b, int error)
 	b->ms = b->ms * 2 < BACK_OFF_MAX_MS ? b->ms * 2 : BACK_OFF_MAX_MS;
 }
 
+/*
+ * In a burst the kernel wakes an acceptor for each connection, but the one that runs first
+ * would take them all before the others get a processor.
+ */
+static void give_way(struct engine *e)
+{
+	uint64_t open = atomic_load_explicit(&e->stats->connections, memory_order_relaxed);
+	if (e->app.has_its_share != NULL && e->app.has_its_share(e->app.context, open))
+		nanosleep(&(struct timespec){.tv_nsec = GIVE_WAY_MS * NS_PER_MS}, NULL);
+}
+
 static void set_no_delay(int fd)
 {
 	/* Fails harmlessly on Unix sockets. */
@@ -85,6 +97,7 @@ static void accept_one(struct engine *e, bool tcp, struct back_off *b)
 			set_no_delay(fd);
 		if (!connection_open(e, fd))
 			back_off(e, b, ENOSPC);
+		give_way(e);
 		return;
 	}
 	switch (errno) {

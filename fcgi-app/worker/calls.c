@@ -3,11 +3,15 @@
 #include <string.h>
 
 #include "app/parts.h"
+#include "conf/conf.h"
 #include "http/serve.h"
 #include "shm/scoreboard.h"
 
 /* What a thread touches when it starts: about what the largest answers of the host routes take. */
 enum { WARM_ARENA = 48 * 1024, WARM_BODY = 32 * 1024, WARM_STACK = 56 * 1024, WARM_STEP = 2048 };
+
+/* Connections over the mean that do not matter. */
+enum { SHARE_SLACK = 2 };
 
 /* Out of line, so that the pages it touches are those below its caller's frame. */
 __attribute__((noinline)) static void touch_stack(void)
@@ -58,11 +62,26 @@ static void serve(void *context, struct http_thread *thread, const struct http_i
 	http_serve(&w->app, thread, in);
 }
 
+/*
+ * Clearly more than the other workers have.  What they have is as old as their last
+ * accepting and a second at most, so it may be too high, but hardly too low.
+ */
+static bool has_its_share(void *context, uint64_t open)
+{
+	const struct app_parts *w = context;
+	struct scoreboard *board = w->app.scoreboard;
+	unsigned slot = (unsigned)conf_number(w->app.conf, threads);
+	scoreboard_set_gauge(board, slot, GAUGE_connections, (int64_t)open);
+	int64_t share = scoreboard_mean(board, GAUGE_connections);
+	return (int64_t)open > share + share / 8 + SHARE_SLACK;
+}
+
 const struct engine_app worker_engine_calls = {
     .thread_start = thread_start,
     .thread_stop = thread_stop,
     .classify = classify,
     .serve = serve,
+    .has_its_share = has_its_share,
 };
 
 void worker_publish_engine(const void *context, struct scoreboard *board, unsigned slot)

@@ -57,6 +57,11 @@ struct engine_app {
 	 * buffers away afterwards and leave them as strbuf_init() does.
 	 */
 	void (*serve)(void *context, struct http_thread *thread, const struct http_input *in);
+	/*
+	 * After a connection was accepted, with the number that are open now: whether other
+	 * workers should have the next ones.  NULL: never.
+	 */
+	bool (*has_its_share)(void *context, uint64_t open);
 };
 
 /* Written by the engine's threads, relaxed; read them whenever you like. */

@@ -219,6 +219,12 @@ struct scoreboard_process {
 size_t scoreboard_processes(const struct scoreboard *board, struct scoreboard_process *out,
 			    size_t max);
 
+/*
+ * A gauge's mean over the ready processes of the own program and generation, from what
+ * each last set in the first slot that serves no requests.  The own row counts, ready or not.
+ */
+int64_t scoreboard_mean(const struct scoreboard *board, enum scoreboard_gauge gauge);
+
 /* ---- for ziggied alone ---- */
 
 /* Call after waitpid(): folds the counters of a dead process in and frees its row, if it had one.

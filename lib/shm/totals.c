@@ -184,6 +184,30 @@ size_t scoreboard_processes(const struct scoreboard *board, struct scoreboard_pr
 	return count;
 }
 
+static bool is_peer(const struct shm_process *own, const struct shm_process *row)
+{
+	return row == own ||
+	       (atomic_load(&row->pid) != 0 && atomic_load(&row->state) == (uint32_t)STATE_READY &&
+		atomic_load(&row->program) == atomic_load(&own->program) &&
+		atomic_load(&row->generation) == atomic_load(&own->generation));
+}
+
+int64_t scoreboard_mean(const struct scoreboard *board, enum scoreboard_gauge gauge)
+{
+	AN_INVARIANT(board->row != NULL && gauge < GAUGE_COUNT);
+	int64_t sum = 0, count = 0;
+	for (size_t i = 0; i < board->map->header.processes; i++) {
+		const struct shm_process *row = &board->map->processes[i];
+		unsigned slot = bounded(&row->threads);
+		if (!is_peer(board->row, row) || slot >= SCOREBOARD_SLOTS)
+			continue;
+		sum += atomic_load_explicit(&shm_slots_of(board, i)[slot].gauges[gauge],
+					    memory_order_relaxed);
+		count++;
+	}
+	return count > 0 ? sum / count : 0;
+}
+
 /* ---- retiring ---- */
 
 static void add_release(_Atomic uint64_t *word, uint64_t add)

@@ -335,6 +335,28 @@ static void test_an_answer_that_is_not_taken_is_timed_out(void **state)
 	toy_stop(&t);
 }
 
+/* Time for others to accept what waits; when they don't, it takes all by itself. */
+static void test_who_has_its_share_gives_way(void **state)
+{
+	(void)state;
+	enum { SHARE = 10 };
+	struct toy t;
+	int fds[40];
+	toy_init(&t);
+	t.share = SHARE;
+	toy_start(&t);
+	int64_t began_ns = clock_mono_ns();
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = peer_connect(t.path);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		toy_expect(fds[i], "n echo", "echo 0");
+	int64_t least_ms = (int64_t)ARRAY_LEN(fds) - SHARE - 1;
+	assert_true(clock_mono_ns() - began_ns >= least_ms * NS_PER_MS);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	toy_stop(&t);
+}
+
 static void test_accepting_pauses_at_max_connections(void **state)
 {
 	(void)state;
@@ -458,6 +480,7 @@ int main(void)
 	    cmocka_unit_test(test_management_records_do_not_start_the_clock),
 	    cmocka_unit_test(test_idle_connections_end_after_their_time),
 	    cmocka_unit_test(test_an_answer_that_is_not_taken_is_timed_out),
+	    cmocka_unit_test(test_who_has_its_share_gives_way),
 	    cmocka_unit_test(test_accepting_pauses_at_max_connections),
 	    cmocka_unit_test(test_running_out_of_descriptors_only_delays),
 	    cmocka_unit_test(test_a_thousand_connections),

@@ -594,6 +594,38 @@ static void test_an_open_breaker_admits_one_trial(void **state)
 	scoreboard_free(board);
 }
 
+/* A worker of two threads with that many connections. */
+static struct scoreboard *worker(const struct scoreboard *board, unsigned generation,
+				 enum scoreboard_state state, int64_t connections)
+{
+	struct scoreboard *mine = attach(board);
+	struct errmsg why = ERRMSG_INIT;
+	const struct scoreboard_claim wanted = {
+	    .program = PROGRAM_WORKER, .generation = generation, .threads = 2, .others = 1};
+	assert_int_equal(scoreboard_claim(mine, &wanted, &why), ERR_OK);
+	scoreboard_set_state(mine, state);
+	scoreboard_set_gauge(mine, 2, GAUGE_connections, connections);
+	return mine;
+}
+
+static void test_a_mean_is_that_of_the_ready_ones_of_a_generation(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board(5);
+	struct scoreboard *workers[] = {
+	    worker(board, 7, STATE_STARTING, 0), worker(board, 7, STATE_READY, 40),
+	    worker(board, 7, STATE_READY, 20),   worker(board, 7, STATE_DRAINING, 900),
+	    worker(board, 6, STATE_READY, 900),
+	};
+	assert_int_equal(scoreboard_mean(workers[0], GAUGE_connections), 20); /* 0, 40 and 20 */
+	assert_int_equal(scoreboard_mean(workers[1], GAUGE_connections), 30);
+	assert_int_equal(scoreboard_mean(workers[4], GAUGE_connections), 900);
+	assert_int_equal(scoreboard_mean(workers[1], GAUGE_queued), 0);
+	for (size_t i = 0; i < sizeof(workers) / sizeof(workers[0]); i++)
+		scoreboard_free(workers[i]);
+	scoreboard_free(board);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -612,6 +644,7 @@ int main(void)
 	    cmocka_unit_test(test_names_beyond_the_table_share_one_number),
 	    cmocka_unit_test(test_interest_epoch_restarts_and_generation_are_shared),
 	    cmocka_unit_test(test_an_open_breaker_admits_one_trial),
+	    cmocka_unit_test(test_a_mean_is_that_of_the_ready_ones_of_a_generation),
 	};
 	return cmocka_run_group_tests_name("scoreboard", tests, NULL, NULL);
 }

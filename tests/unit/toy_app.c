@@ -131,6 +131,12 @@ static void toy_thread_stop(void *context, struct http_thread *thread)
 	strbuf_release(&thread->out.body);
 }
 
+static bool toy_has_its_share(void *context, uint64_t open)
+{
+	const struct toy *t = context;
+	return open > t->share;
+}
+
 void toy_init(struct toy *t)
 {
 	*t = (struct toy){
@@ -143,6 +149,7 @@ void toy_init(struct toy *t)
 		       .queue_target_ms = PEER_WAIT_MS,
 		       .queue_interval_ms = PEER_WAIT_MS},
 	    .directory = "/tmp/zt.XXXXXX",
+	    .share = UINT64_MAX,
 	};
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->changed, NULL);
@@ -163,7 +170,8 @@ struct engine *toy_start_another(struct toy *t)
 				       .thread_start = toy_thread_start,
 				       .thread_stop = toy_thread_stop,
 				       .classify = toy_classify,
-				       .serve = toy_serve};
+				       .serve = toy_serve,
+				       .has_its_share = toy_has_its_share};
 	struct errmsg why = ERRMSG_INIT;
 	struct engine *engine = NULL;
 	if (engine_start(&engine, &t->config, &app, &why) != ERR_OK)

@@ -33,6 +33,7 @@ struct toy {
 	unsigned most_heavy;
 	unsigned most_capped; /* heavy and normal ones */
 
+	uint64_t share; /* open connections beyond which it has its share; set before toy_start() */
 	_Atomic unsigned served;
 	_Atomic unsigned cancelled;
 };
