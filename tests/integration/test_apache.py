@@ -13,6 +13,7 @@ import pytest
 from harness import BUILD, SOURCE, RunningStack, scratch_dir, wait_for
 from stack.web import Apache
 from test_supervisor_stack import Traffic, supervisor, wait_generation
+from test_web import raw
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,39 @@ def test_kept_connections_of_a_dead_worker_cost_no_request(behind):
         wait_for(lambda gone=pid: gone not in behind.pids("ziggie-worker"), what="its end")
     behind.wait_ready()
     assert {api.get("/health").status_code for _ in range(200)} == {200}
+
+
+# Of each answer's own, of the connection, and of ids that differ in length.
+OWN_HEADERS = {"Date", "Server", "Server-Timing", "X-Request-Id", "Connection", "Content-Length",
+               "Transfer-Encoding"}
+
+
+@pytest.mark.parametrize("request_line, fields, body", [
+    ("GET /health", {}, ""),
+    ("GET /", {"Accept-Encoding": "gzip"}, ""),
+    ("GET /metrics", {"Accept-Encoding": "gzip"}, ""),
+    ("GET /metrics", {}, ""),
+    ("GET http://x/api/v1/info", {"Range": "bytes=0-3"}, ""),
+    ("GET /api/auth/me", {}, ""),
+    ("GET /nowhere?x=%00", {"If-None-Match": "*"}, ""),
+    ("DELETE /health", {}, ""),
+    ("PROPFIND /health", {}, ""),
+    ("OPTIONS /api/auth/me", {}, ""),
+    ("TRACE /", {}, ""),
+    ("GET /%zz", {}, ""),
+    ("POST /api/auth/login", {"Content-Type": "application/json"}, "{}"),
+    ("POST /api/auth/login", {"Content-Type": "text/xml"}, "<a/>"),
+    ("POST /api/auth/login", {"Content-Length": "2000000"}, ""),
+])
+def test_answers_are_those_of_nginx(shared_stack, stack_through_apache, request_line, fields, body):
+    fields = {"Host": "x", **({"Content-Length": len(body)} if body else {}), **fields}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    request = f"{request_line} HTTP/1.1\r\n{head}\r\n{body}".encode()
+    answers = []
+    for stack in (shared_stack, stack_through_apache):
+        status, headers, _ = raw(stack, request)
+        answers.append((status, {n: v for n, v in headers.items() if n not in OWN_HEADERS}))
+    assert answers[0] == answers[1]
 
 
 # What a2enmod enables with those it is told, and what Debian has enabled already.
