@@ -1,4 +1,4 @@
-"""deploy/apache and script/server --web apache; test_web.py has what both web servers do."""
+"""deploy/apache and script/server --web apache; test_web*.py have what both web servers do."""
 
 import os
 import pwd
@@ -10,10 +10,10 @@ import time
 
 import pytest
 
+from exchange import raw
 from harness import BUILD, SOURCE, RunningStack, scratch_dir, wait_for
 from stack.web import Apache
 from test_supervisor_stack import Traffic, supervisor, wait_generation
-from test_web import raw
 
 
 @pytest.fixture(scope="module")

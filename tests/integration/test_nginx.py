@@ -1,4 +1,4 @@
-"""deploy/nginx: what only nginx does; test_web.py has what both web servers do."""
+"""deploy/nginx: what only nginx does; test_web*.py have what both web servers do."""
 
 import os
 import re
