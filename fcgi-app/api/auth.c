@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "conf/conf.h"
-#include "db/pool.h"
 #include "http/authenticate.h"
+#include "http/database.h"
 #include "http/request.h"
 #include "json/writer.h"
 #include "shm/scoreboard.h"
@@ -31,29 +31,17 @@ struct session {
 	int64_t expires_us;
 };
 
-static enum err borrow(struct http_request *r, struct db_conn **out, struct errmsg *why)
-{
-	http_phase_enter(r, PHASE_DB);
-	return db_pool_borrow(r->app->pool, &r->deadline, r->route->path, out, why);
-}
-
-static void give_back(struct http_request *r, struct db_conn *db)
-{
-	db_pool_return(r->app->pool, db);
-	http_phase_enter(r, PHASE_HANDLER);
-}
-
 /* *found says whether there is such a user; the connection is not kept while hashing. */
 static enum err find_user(struct http_request *r, const char *username, struct user *user,
 			  bool *found, struct errmsg *why)
 {
 	struct db_conn *db;
-	enum err err = borrow(r, &db, why);
+	enum err err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
 	struct errmsg message = ERRMSG_INIT;
 	err = users_by_name(db, r->arena, username, user, &message);
-	give_back(r, db);
+	http_db_return(r, db);
 	*found = err == ERR_OK;
 	if (err == ERR_OK || err == ERR_NOT_FOUND)
 		return ERR_OK;
@@ -106,13 +94,13 @@ static enum err add_session(struct db_conn *db, void *arg, struct errmsg *why)
 static enum err open_session(struct http_request *r, struct session *session, struct errmsg *why)
 {
 	struct db_conn *db;
-	enum err err = borrow(r, &db, why);
+	enum err err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
 	err = db_transaction(db, add_session, session, why);
 	if (err == ERR_OK && auth_cleaning_due(r->app->auth, CLEANING_INTERVAL_MS))
 		(void)tokens_remove_expired(db, CLEANING_BATCH, NULL);
-	give_back(r, db);
+	http_db_return(r, db);
 	return err;
 }
 
@@ -246,14 +234,14 @@ static enum err answer_me(struct http_request *r, struct http_response *response
 	struct db_conn *db;
 	struct user user;
 	struct uuid id = own_id(r);
-	enum err err = borrow(r, &db, why);
+	enum err err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
 	if (profile != NULL)
 		err = users_set_profile(db, &id, profile, why);
 	if (err == ERR_OK)
 		err = users_by_id(db, r->arena, &id, &user, why);
-	give_back(r, db);
+	http_db_return(r, db);
 	if (err == ERR_OK)
 		put_user(response, &user);
 	return err;
@@ -303,11 +291,11 @@ static enum err post_logout(struct http_request *r, struct http_response *respon
 	AN_INVARIANT(token != NULL);
 	token_digest(token, len, digest);
 	struct db_conn *db;
-	enum err err = borrow(r, &db, why);
+	enum err err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
 	err = tokens_remove(db, digest, why);
-	give_back(r, db);
+	http_db_return(r, db);
 	/* After an error too: the token may be gone all the same. */
 	auth_revoked(r->app->auth);
 	if (err != ERR_OK)

@@ -1,0 +1,15 @@
+#include "http/database.h"
+
+#include "db/pool.h"
+
+enum err http_db_borrow(struct http_request *r, struct db_conn **out, struct errmsg *why)
+{
+	http_phase_enter(r, PHASE_DB);
+	return db_pool_borrow(r->app->pool, &r->deadline, r->route->path, out, why);
+}
+
+void http_db_return(struct http_request *r, struct db_conn *db)
+{
+	db_pool_return(r->app->pool, db);
+	http_phase_enter(r, PHASE_HANDLER);
+}
