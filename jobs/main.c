@@ -1,6 +1,6 @@
 /*
- * ziggie-jobs: samples the host for all workers.  ziggied starts and watches it; it
- * ends with ziggied.
+ * ziggie-jobs: samples the host for all workers, and says in the database that it is
+ * here.  ziggied starts and watches it; it ends with ziggied.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -18,6 +18,7 @@
 #include "base/num.h"
 #include "cache/cache.h"
 #include "conf/conf.h"
+#include "presence.h"
 #include "program/program.h"
 #include "sampler.h"
 #include "shm/scoreboard.h"
@@ -91,6 +92,7 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 	struct scoreboard *board = NULL;
 	struct cache *cache = NULL;
 	struct sampler *sampler = NULL;
+	struct presence *presence = NULL;
 	const struct cache_options cache_options = cache_options_from_conf(conf);
 	enum err err = log_start_flusher(why);
 	if (err == ERR_OK)
@@ -101,6 +103,8 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 		err = cache_new(&cache_options, &cache, why);
 	if (err == ERR_OK)
 		err = start_sampling(conf, cache, board, &sampler, why);
+	if (err == ERR_OK)
+		err = presence_start(conf, &presence, why);
 	if (err == ERR_OK) {
 		scoreboard_set_state(board, STATE_READY);
 		LOG_EVENT(LOG_INFO, "started", LOG_STR("version", PACKAGE_VERSION),
@@ -112,6 +116,7 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 		program_exit_at_next_signal(&taken);
 		LOG_EVENT(LOG_INFO, "stopped", LOG_STR("host", conf_host_id(conf)));
 	}
+	presence_stop(presence);
 	sampler_stop(sampler);
 	cache_free(cache);
 	scoreboard_free(board);

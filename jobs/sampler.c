@@ -6,11 +6,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/wait.h"
+#include "base/stopper.h"
 #include "host/host.h"
 #include "shm/scoreboard.h"
 
-#define HEARTBEAT_NS (5 * NS_PER_S)
 /* How soon a costly kind's sampling starts after somebody asked on this host, … */
 #define INTEREST_POLL_NS (250 * NS_PER_MS)
 /* … and on another, which is looked up in memcached. */
@@ -36,9 +35,7 @@ struct sampler {
 	struct strbuf sample;
 
 	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t stop_asked;
-	bool stop; /* under lock */
+	struct stopper stopper;
 };
 
 /* memcached does not answer: wait, longer each time. */
@@ -137,7 +134,7 @@ static int64_t run_heartbeat(struct sampler *s)
 		return s->heartbeat_due_ns;
 	host_heartbeat_publish(s->options.cache, s->options.host_id, NULL);
 	scoreboard_set_rss(s->options.scoreboard, host_own_rss());
-	s->heartbeat_due_ns = now + HEARTBEAT_NS;
+	s->heartbeat_due_ns = now + HOST_HEARTBEAT_MS * NS_PER_MS;
 	return s->heartbeat_due_ns;
 }
 
@@ -155,22 +152,10 @@ static int64_t run_round(struct sampler *s)
 	return next;
 }
 
-/* False when the sampler shall stop. */
-static bool sleep_until(struct sampler *s, int64_t at_ns)
-{
-	const struct deadline deadline = {.at_ns = at_ns, .client_fd = -1};
-	pthread_mutex_lock(&s->lock);
-	while (!s->stop && wait_until(&s->stop_asked, &s->lock, &deadline))
-		continue;
-	bool go_on = !s->stop;
-	pthread_mutex_unlock(&s->lock);
-	return go_on;
-}
-
 static void *sampler_main(void *arg)
 {
 	struct sampler *s = arg;
-	while (sleep_until(s, run_round(s)))
+	while (stopper_sleep_until(&s->stopper, run_round(s)))
 		continue;
 	return NULL;
 }
@@ -179,8 +164,7 @@ static void sampler_release(struct sampler *s)
 {
 	host_collector_free(s->collector);
 	strbuf_release(&s->sample);
-	pthread_cond_destroy(&s->stop_asked);
-	pthread_mutex_destroy(&s->lock);
+	stopper_release(&s->stopper);
 	free(s);
 }
 
@@ -192,8 +176,7 @@ enum err sampler_start(const struct sampler_options *options, struct sampler **o
 		return err_set(why, ERR_NOMEM, "out of memory");
 	s->options = *options;
 	strbuf_init(&s->sample);
-	pthread_mutex_init(&s->lock, NULL);
-	wait_init(&s->stop_asked);
+	stopper_init(&s->stopper);
 	int64_t now = clock_mono_ns();
 	for (int kind = 0; kind < HOST_KIND_COUNT; kind++)
 		s->kinds[kind].due_ns = now;
@@ -213,10 +196,7 @@ void sampler_stop(struct sampler *s)
 {
 	if (s == NULL)
 		return;
-	pthread_mutex_lock(&s->lock);
-	s->stop = true;
-	pthread_cond_signal(&s->stop_asked);
-	pthread_mutex_unlock(&s->lock);
+	stopper_ask(&s->stopper);
 	pthread_join(s->thread, NULL);
 	sampler_release(s);
 }

@@ -11,6 +11,7 @@
 #include "http/route.h"
 #include "http/router.h"
 #include "shm/scoreboard.h"
+#include "store/hosts.h"
 #include "store/tokens.h"
 
 static enum err init_scoreboard(struct app_parts *w, const struct app_place *place,
@@ -61,6 +62,8 @@ static enum err init_host(struct app_parts *w, struct errmsg *why)
 	struct host_service_options host = host_service_options_from_conf(w->app.conf);
 	host.cache = w->app.cache;
 	host.scoreboard = w->app.scoreboard;
+	host.find = hosts_find;
+	host.find_context = w->app.pool;
 	return host_service_new(&host, &w->app.host, why);
 }
 

@@ -67,6 +67,7 @@ ROW(processes_interval, DURATION, "2s",      100,   60000,    "",          RELOA
 ROW(ports_interval,     DURATION, "10s",     100,   60000,    "",          RELOAD,  "Pause between two samples of the ports.")
 ROW(sample_ttl,         DURATION, "30s",     5000,  60000,    "",          RELOAD,  "How long memcached keeps a sample.")
 ROW(interest_ttl,       DURATION, "30s",     1000,  600000,   "",          RELOAD,  "How long after the last request for them the costly samples go on.")
+ROW(heartbeat_interval, DURATION, "10s",     1000,  60000,    "",          RELOAD,  "Pause between two signs of life that this host writes into the database; when three are missing it counts as silent.")
 ROW(proc_root,          PATH,     "/proc",   1,     4095,     "",          RELOAD,  "Where the process file system is mounted.")
 ROW(sys_root,           PATH,     "/sys",    1,     4095,     "",          RELOAD,  "Where sysfs is mounted.")
 

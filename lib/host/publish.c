@@ -54,12 +54,26 @@ void host_interest_key(const char *host_id, enum host_kind kind, struct cache_ke
 	cache_key_make(out, parts, ARRAY_LEN(parts));
 }
 
+bool host_sample_open(const struct cache_value *value, enum host_kind kind, struct host_view *out)
+{
+	return value != NULL && host_view_open(value->data, value->len, out) == ERR_OK &&
+	       out->kind == kind;
+}
+
 bool host_sample_is_old(const struct host_timing *timing, const struct host_view *view,
 			int64_t now_us)
 {
 	int64_t age_us = now_us - view->taken_us;
 	return age_us > 3 * timing->interval_ms[view->kind] * US_PER_MS ||
 	       age_us < -CLOCK_DIFFERENCE_US;
+}
+
+bool host_sample_is_young(const struct host_timing *timing, const struct cache_value *value,
+			  enum host_kind kind)
+{
+	struct host_view view;
+	return host_sample_open(value, kind, &view) &&
+	       !host_sample_is_old(timing, &view, clock_wall_us());
 }
 
 enum err host_publish(struct cache *cache, const struct host_timing *timing, const char *host_id,

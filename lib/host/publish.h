@@ -28,14 +28,24 @@ bool host_kind_is_costly(enum host_kind kind);
 
 void host_sample_key(const char *host_id, enum host_kind kind, struct cache_key *out);
 
+/* False when a value (NULL too) is not a sample of that kind. */
+bool host_sample_open(const struct cache_value *value, enum host_kind kind, struct host_view *out);
+
 /* Older than three intervals, or from a future that no clock difference explains. */
 bool host_sample_is_old(const struct host_timing *timing, const struct host_view *view,
 			int64_t now_us);
+/* A sample of that kind that can be shown without a remark. */
+bool host_sample_is_young(const struct host_timing *timing, const struct cache_value *value,
+			  enum host_kind kind);
 
 enum err host_publish(struct cache *cache, const struct host_timing *timing, const char *host_id,
 		      enum host_kind kind, const char *sample, size_t len, struct errmsg *why);
 
-/* When a host's ziggie-jobs was last at work; kept for a day. */
+/*
+ * When a host's ziggie-jobs was last at work, every HOST_HEARTBEAT_MS; kept for a day.
+ * It serves while the database can't be asked, which knows more.
+ */
+enum { HOST_HEARTBEAT_MS = 5000 };
 enum err host_heartbeat_publish(struct cache *cache, const char *host_id, struct errmsg *why);
 void host_heartbeat_key(const char *host_id, struct cache_key *out);
 bool host_heartbeat_parse(const struct cache_value *value, int64_t *seen_us);

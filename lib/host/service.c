@@ -23,6 +23,7 @@ struct host_service {
 	struct host_timing timing;
 	struct cache *cache;
 	struct scoreboard *scoreboard;
+	struct host_others others;
 	struct cache_key keys[HOST_KIND_COUNT]; /* of this host */
 	pthread_mutex_t lock;
 	pthread_cond_t collected;
@@ -83,6 +84,10 @@ enum err host_service_new(const struct host_service_options *options, struct hos
 	s->timing = options->timing;
 	s->cache = options->cache;
 	s->scoreboard = options->scoreboard;
+	s->others = (struct host_others){.cache = options->cache,
+					 .timing = options->timing,
+					 .find = options->find,
+					 .find_context = options->find_context};
 	s->host_id = strdup(options->host_id);
 	if (s->host_id == NULL) {
 		host_service_free(s);
@@ -108,27 +113,12 @@ enum err host_service_new(const struct host_service_options *options, struct hos
 	return ERR_OK;
 }
 
-static bool is_sample(const struct cache_value *value, enum host_kind kind, struct host_view *view)
-{
-	return value != NULL && host_view_open(value->data, value->len, view) == ERR_OK &&
-	       view->kind == kind;
-}
-
-/* Young enough to show without a remark. */
-static bool is_young(const struct host_service *s, const struct cache_value *value,
-		     enum host_kind kind)
-{
-	struct host_view view;
-	return is_sample(value, kind, &view) &&
-	       !host_sample_is_old(&s->timing, &view, clock_wall_us());
-}
-
 /* Keeps the later of two samples in *value and lets go of the other. */
 static void keep_later(struct cache_value **value, struct cache_value *other, enum host_kind kind)
 {
 	struct host_view ours, theirs;
-	if (is_sample(other, kind, &theirs) &&
-	    (!is_sample(*value, kind, &ours) || theirs.taken_us > ours.taken_us)) {
+	if (host_sample_open(other, kind, &theirs) &&
+	    (!host_sample_open(*value, kind, &ours) || theirs.taken_us > ours.taken_us)) {
 		cache_value_unref(*value);
 		*value = other;
 	} else {
@@ -191,7 +181,7 @@ static enum err refresh_own(struct host_service *s, enum host_kind kind,
 {
 	struct cache_value *fetched = NULL;
 	cache_fetch(s->cache, &s->keys[kind], &fetched, NULL);
-	bool published = is_young(s, fetched, kind);
+	bool published = host_sample_is_young(&s->timing, fetched, kind);
 	keep_later(value, fetched, kind);
 	if (!published)
 		return collect_own(s, kind, deadline, value, collected, why);
@@ -204,7 +194,8 @@ static enum cache_found lookup_own(struct host_service *s, enum host_kind kind,
 {
 	const struct cache_key *key = &s->keys[kind];
 	enum cache_found found = cache_lookup(s->cache, key, deadline, value);
-	if (found != CACHE_REFRESHING || deadline == NULL || is_young(s, *value, kind))
+	if (found != CACHE_REFRESHING || deadline == NULL ||
+	    host_sample_is_young(&s->timing, *value, kind))
 		return found;
 	/* After a pause in the requests it may be very old, and the new one is near. */
 	struct deadline patience = deadline_min_ms(deadline, STALE_PATIENCE_MS);
@@ -230,68 +221,6 @@ static enum err read_own(struct host_service *s, enum host_kind kind,
 	return ERR_OK;
 }
 
-/* L1, then memcached; a thread at a time asks for one key.  What is missing is remembered too. */
-static enum err read_cached(struct host_service *s, const struct cache_key *key,
-			    const struct deadline *deadline, struct cache_value **value,
-			    struct errmsg *why)
-{
-	enum cache_found found = cache_lookup(s->cache, key, deadline, value);
-	if (found == CACHE_GAVE_UP)
-		return err_set(why, ERR_TIMEOUT, "memcached's answer did not come in time");
-	if (found == CACHE_ELECTED) {
-		struct cache_value *fetched;
-		enum err err = cache_fetch(s->cache, key, &fetched, why);
-		if (err == ERR_UNAVAILABLE || err == ERR_NOMEM) {
-			cache_abandon(s->cache, key);
-			return *value != NULL ? ERR_OK : err;
-		}
-		cache_store(s->cache, key, fetched, s->timing.l1_ttl_ms);
-		cache_value_unref(*value);
-		*value = fetched;
-	}
-	return *value != NULL ? ERR_OK : ERR_NOT_FOUND;
-}
-
-/* Says when the host was last seen: in its heartbeat, or in the sample that is too old. */
-static enum err not_seen(struct host_service *s, const char *host, enum host_kind kind,
-			 int64_t seen_us, const struct deadline *deadline, struct errmsg *why)
-{
-	struct cache_key key;
-	host_heartbeat_key(host, &key);
-	struct cache_value *value;
-	struct errmsg reason = ERRMSG_INIT;
-	enum err err = read_cached(s, &key, deadline, &value, &reason);
-	int64_t beat_us;
-	if (err == ERR_OK && host_heartbeat_parse(value, &beat_us) && beat_us > seen_us)
-		seen_us = beat_us;
-	cache_value_unref(value);
-	if (seen_us == 0 && err != ERR_OK && err != ERR_NOT_FOUND)
-		return err_set(why, ERR_UNAVAILABLE, "host \"%s\": %s", host, reason.text);
-	if (seen_us == 0)
-		return err_set(why, ERR_UNAVAILABLE, "host \"%s\" has not been seen", host);
-	char seen[CLOCK_TEXT_MAX];
-	clock_format_utc(seen_us, seen);
-	return err_set(why, ERR_UNAVAILABLE,
-		       "host \"%s\" has no recent sample of %s; it was last seen %s", host,
-		       host_kind_names[kind], seen);
-}
-
-static enum err read_other(struct host_service *s, const char *host, enum host_kind kind,
-			   const struct deadline *deadline, struct cache_value **value,
-			   struct errmsg *why)
-{
-	struct cache_key key;
-	host_sample_key(host, kind, &key);
-	enum err err = read_cached(s, &key, deadline, value, why);
-	if (err == ERR_TIMEOUT || (err == ERR_OK && is_young(s, *value, kind)))
-		return err;
-	struct host_view view;
-	int64_t seen_us = is_sample(*value, kind, &view) ? view.taken_us : 0;
-	cache_value_unref(*value);
-	*value = NULL;
-	return not_seen(s, host, kind, seen_us, deadline, why);
-}
-
 static void note_own_interest(const struct host_service *s, enum host_kind kind)
 {
 	if (s->scoreboard == NULL)
@@ -302,20 +231,6 @@ static void note_own_interest(const struct host_service *s, enum host_kind kind)
 		scoreboard_stamp_interest(s->scoreboard, (unsigned)kind, now);
 }
 
-/* Through memcached, three times within interest_ttl at most. */
-static void note_other_interest(struct host_service *s, const char *host, enum host_kind kind)
-{
-	struct cache_key key;
-	host_interest_key(host, kind, &key);
-	struct cache_value *none;
-	if (cache_lookup(s->cache, &key, NULL, &none) != CACHE_ELECTED)
-		return;
-	if (host_interest_publish(s->cache, &s->timing, host, kind, NULL) == ERR_OK)
-		cache_store(s->cache, &key, NULL, s->timing.interest_ttl_ms / 3);
-	else
-		cache_abandon(s->cache, &key);
-}
-
 enum err host_service_read(struct host_service *s, const char *host, enum host_kind kind,
 			   const struct deadline *deadline, struct host_answer *out,
 			   struct errmsg *why)
@@ -323,16 +238,14 @@ enum err host_service_read(struct host_service *s, const char *host, enum host_k
 	bool own = host == NULL || *host == '\0' || strcmp(host, s->host_id) == 0;
 	if (host_kind_is_costly(kind) && own)
 		note_own_interest(s, kind);
-	else if (host_kind_is_costly(kind))
-		note_other_interest(s, host, kind);
 
 	*out = (struct host_answer){0};
 	bool collected = false;
 	enum err err = own ? read_own(s, kind, deadline, &out->value, &collected, why)
-			   : read_other(s, host, kind, deadline, &out->value, why);
+			   : host_others_read(&s->others, host, kind, deadline, &out->value, why);
 	if (err != ERR_OK)
 		return err;
-	if (!is_sample(out->value, kind, &out->view)) {
+	if (!host_sample_open(out->value, kind, &out->view)) {
 		host_answer_release(out);
 		return err_set(why, ERR_UNAVAILABLE, "no sample of %s can be read",
 			       host_kind_names[kind]);
@@ -376,14 +289,14 @@ enum err host_service_summary(struct host_service *s, struct host_summary *out, 
 	const struct cache_key *key = &s->keys[HOST_STATS];
 	enum cache_found found = cache_lookup(s->cache, key, NULL, &value);
 	bool stored = false;
-	if (!is_young(s, value, HOST_STATS) && take_collector(s, NULL)) {
+	if (!host_sample_is_young(&s->timing, value, HOST_STATS) && take_collector(s, NULL)) {
 		stored = collect(s, HOST_STATS, &value, NULL) == ERR_OK;
 		leave_collector(s);
 	}
 	if (found == CACHE_ELECTED && !stored)
 		cache_abandon(s->cache, key);
 	struct host_view view;
-	enum err err = is_sample(value, HOST_STATS, &view)
+	enum err err = host_sample_open(value, HOST_STATS, &view)
 			   ? host_view_summary(&view, out)
 			   : err_set(why, ERR_UNAVAILABLE, "no sample of this host could be taken");
 	cache_value_unref(value);

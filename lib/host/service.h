@@ -3,7 +3,7 @@
  * publishes its samples.  When that gives nothing, or something older than three
  * intervals, the worker takes a sample of its own host itself, one thread at a
  * time; the others wait for it a moment (100 ms), then get the last value, marked
- * stale.  Another host's samples come from memcached alone.
+ * stale.  Another host's samples come from memcached alone (host/others.h).
  *
  *	struct host_answer answer;
  *	enum err err = host_service_read(service, host, HOST_STATS, &deadline, &answer, why);
@@ -26,6 +26,7 @@
 #include "base/strbuf.h"
 #include "cache/cache.h"
 #include "host/host.h"
+#include "host/others.h"
 #include "host/publish.h"
 
 struct conf;
@@ -39,6 +40,8 @@ struct host_service_options {
 	struct host_timing timing;
 	struct cache *cache;           /* borrowed */
 	struct scoreboard *scoreboard; /* borrowed; takes the interest stamps; may be NULL */
+	host_find *find;               /* NULL: as if the database were away */
+	void *find_context;
 };
 struct host_service_options host_service_options_from_conf(const struct conf *conf);
 
@@ -54,9 +57,10 @@ struct host_answer {
 };
 
 /*
- * host NULL or "" is this host.  ERR_UNAVAILABLE when nothing can be had, for
- * another host with when it was last seen; ERR_TIMEOUT when the deadline passed.
- * A NULL deadline does not wait for other threads.
+ * host NULL or "" is this host.  ERR_NOT_FOUND when there is no such host;
+ * ERR_UNAVAILABLE when nothing can be had, for another host with when it was last
+ * seen; ERR_TIMEOUT when the deadline passed.  A NULL deadline does not wait for other
+ * threads.
  */
 enum err host_service_read(struct host_service *s, const char *host, enum host_kind kind,
 			   const struct deadline *deadline, struct host_answer *out,

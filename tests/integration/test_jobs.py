@@ -79,6 +79,16 @@ def test_it_goes_on_without_memcached(start):
     assert said.count('"memcached_down"') == 1
 
 
+def test_it_goes_on_without_a_database(start):
+    process = start("--memcached", "", "--db-socket", "/nobody/listens/here")
+    time.sleep(2.5)
+    assert process.poll() is None
+    process.terminate()
+    _, said = process.communicate(timeout=5)
+    assert said.count('"host_not_registered"') == 1
+    assert "/nobody/listens/here" in said
+
+
 def test_it_waits_when_no_memcached_is_set(start):
     process = start("--memcached", "")
     assert process.poll() is None

@@ -24,7 +24,27 @@ struct fixture {
 	struct scoreboard *board;
 	struct host_service *service;
 	struct host_timing timing;
+
+	/* What the database says of host "there", and how often it was asked. */
+	enum err found;
+	struct host_sighting sighting;
+	_Atomic int asked;
 };
+
+static enum err find(void *context, const char *host, const struct deadline *deadline,
+		     struct host_sighting *out, struct errmsg *why)
+{
+	struct fixture *f = context;
+	f->asked++;
+	if (deadline_left_ms(deadline) > 1000)
+		return err_set(why, ERR_INTERNAL, "more time than the database shall get");
+	if (f->found == ERR_OK && strcmp(host, "there") != 0)
+		return err_set(why, ERR_NOT_FOUND, "there is no host \"%s\"", host);
+	if (f->found != ERR_OK)
+		return err_set(why, f->found, "the database is away");
+	*out = f->sighting;
+	return ERR_OK;
+}
 
 static struct cache *open_cache(const char *servers)
 {
@@ -51,7 +71,9 @@ static int set_up(void **state)
 						     .sys_root = "/sys",
 						     .timing = f.timing,
 						     .cache = f.cache,
-						     .scoreboard = f.board};
+						     .scoreboard = f.board,
+						     .find = find,
+						     .find_context = &f};
 	struct errmsg why = ERRMSG_INIT;
 	if (host_service_new(&options, &f.service, &why) != ERR_OK)
 		fail_msg("%s", why.text);
@@ -311,38 +333,134 @@ static void test_the_mark_goes_into_any_object(void **state)
 	assert_string_equal(out.data, "{\"a\":1}");
 }
 
+/* To the second; what is looked for in a message. */
+static void seen_text(int64_t seen_us, char text[CLOCK_TEXT_MAX])
+{
+	clock_format_utc(seen_us, text);
+	text[19] = '\0';
+}
+
 static void test_another_host_comes_from_memcached_alone(void **state)
 {
 	struct fixture *f = *state;
 	char text[512];
 	bool stale;
-	assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale),
-			 ERR_UNAVAILABLE);
-	assert_non_null(strstr(text, "\"there\" has not been seen"));
-	clock_test_shift(251 * NS_PER_MS);
-
 	publish(f, "there", HOST_STATS, "{\"n\":7}", 0);
 	assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale), ERR_OK);
 	assert_string_equal(text, "{\"n\":7}");
 	assert_false(stale);
-
-	int64_t seen_us = now_us();
-	char seen[CLOCK_TEXT_MAX];
-	clock_format_utc(seen_us, seen);
-	assert_int_equal(host_heartbeat_publish(f->elsewhere, "there", NULL), ERR_OK);
-	clock_test_shift((3 * INTERVAL_MS + 500) * NS_PER_MS);
-	assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale),
-			 ERR_UNAVAILABLE);
-	assert_non_null(strstr(text, "last seen"));
-	/* To the second: the heartbeat came a moment after we looked at the clock. */
-	seen[18] = '\0';
-	assert_non_null(strstr(text, seen));
+	assert_int_equal(f->asked, 0);
 	assert_int_equal(stats_of(f).collected, 0);
+}
+
+static void test_an_unknown_host_is_not_found(void **state)
+{
+	struct fixture *f = *state;
+	char text[512];
+	bool stale;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(
+		    read_json(f, "nowhere", HOST_PROCESSES, text, sizeof(text), &stale),
+		    ERR_NOT_FOUND);
+		assert_string_equal(text, "host: there is no host \"nowhere\"");
+	}
+	/* Once a second is enough, and nobody is told to sample. */
+	assert_int_equal(f->asked, 1);
+	clock_test_shift(1001 * NS_PER_MS);
+	read_json(f, "nowhere", HOST_PROCESSES, text, sizeof(text), &stale);
+	assert_int_equal(f->asked, 2);
+	assert_false(host_interest_read(f->elsewhere, "nowhere", HOST_PROCESSES));
+}
+
+static void test_a_silent_host_was_seen_when_the_database_says(void **state)
+{
+	struct fixture *f = *state;
+	char text[512], seen[CLOCK_TEXT_MAX];
+	bool stale;
+	f->sighting.seen_us = now_us() - 3600 * US_PER_S;
+	seen_text(f->sighting.seen_us, seen);
+	publish(f, "there", HOST_STATS, "{}", 3 * INTERVAL_MS + 500);
+	assert_int_equal(host_heartbeat_publish(f->elsewhere, "there", NULL), ERR_OK);
+	int64_t start = clock_mono_ns();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale),
+				 ERR_UNAVAILABLE);
+	assert_non_null(strstr(text, seen));
+	assert_int_equal(f->asked, 1);
+	/* A costly kind of a silent host is waited for by nobody. */
+	assert_int_equal(read_json(f, "there", HOST_PORTS, text, sizeof(text), &stale),
+			 ERR_UNAVAILABLE);
+	assert_true((clock_mono_ns() - start) / NS_PER_MS < 1000);
 
 	test_memcached_kill(&f->memcached);
-	assert_int_equal(read_json(f, "third", HOST_STATS, text, sizeof(text), &stale),
+	assert_int_equal(read_json(f, "there", HOST_DISK, text, sizeof(text), &stale),
 			 ERR_UNAVAILABLE);
 	assert_non_null(strstr(text, "memcached"));
+	assert_non_null(strstr(text, seen));
+}
+
+static void test_without_the_database_the_heartbeat_tells(void **state)
+{
+	struct fixture *f = *state;
+	char text[512], seen[CLOCK_TEXT_MAX];
+	bool stale;
+	f->found = ERR_UNAVAILABLE;
+	assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale),
+			 ERR_UNAVAILABLE);
+	assert_non_null(strstr(text, "\"there\" has not been seen"));
+
+	int64_t before_us = now_us();
+	assert_int_equal(host_heartbeat_publish(f->elsewhere, "there", NULL), ERR_OK);
+	clock_test_shift(251 * NS_PER_MS);
+	assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale),
+			 ERR_UNAVAILABLE);
+	seen_text(before_us, seen);
+	bool same_second = strstr(text, seen) != NULL;
+	seen_text(before_us + US_PER_S, seen);
+	assert_true(same_second || strstr(text, seen) != NULL);
+}
+
+/* What the other host's ziggie-jobs does: it looks whether anybody asks, and then samples. */
+static void *answer_interest(void *arg)
+{
+	struct fixture *f = arg;
+	for (int i = 0; i < 500; i++, test_sleep_ms(10))
+		if (host_interest_read(f->elsewhere, "there", HOST_PORTS)) {
+			publish(f, "there", HOST_PORTS, "{\"n\":1}", 0);
+			return NULL;
+		}
+	return NULL;
+}
+
+static void test_the_first_to_ask_waits_for_a_costly_sample(void **state)
+{
+	struct fixture *f = *state;
+	char text[512];
+	bool stale;
+	pthread_t jobs;
+	f->sighting = (struct host_sighting){.seen_us = now_us(), .is_up = true};
+	assert_int_equal(pthread_create(&jobs, NULL, answer_interest, f), 0);
+	enum err err = read_json(f, "there", HOST_PORTS, text, sizeof(text), &stale);
+	pthread_join(jobs, NULL);
+	assert_int_equal(err, ERR_OK);
+	assert_string_equal(text, "{\"n\":1}");
+}
+
+static void test_only_the_first_to_ask_waits_and_not_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	char text[512];
+	bool stale;
+	f->sighting = (struct host_sighting){.seen_us = now_us(), .is_up = true};
+	int64_t start = clock_mono_ns();
+	assert_int_equal(read_json(f, "there", HOST_PORTS, text, sizeof(text), &stale),
+			 ERR_UNAVAILABLE);
+	assert_in_range((clock_mono_ns() - start) / NS_PER_MS, 1900, 3500);
+	start = clock_mono_ns();
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(read_json(f, "there", HOST_PORTS, text, sizeof(text), &stale),
+				 ERR_UNAVAILABLE);
+	assert_true((clock_mono_ns() - start) / NS_PER_MS < 1000);
 }
 
 static void test_an_unusable_value_is_passed_over(void **state)
@@ -449,6 +567,11 @@ int main(void)
 	    WITH_SERVICE(test_kinds_take_turns_with_the_collector),
 	    WITH_SERVICE(test_nobody_gets_an_old_value_when_a_new_one_is_near),
 	    WITH_SERVICE(test_another_host_comes_from_memcached_alone),
+	    WITH_SERVICE(test_an_unknown_host_is_not_found),
+	    WITH_SERVICE(test_a_silent_host_was_seen_when_the_database_says),
+	    WITH_SERVICE(test_without_the_database_the_heartbeat_tells),
+	    WITH_SERVICE(test_the_first_to_ask_waits_for_a_costly_sample),
+	    WITH_SERVICE(test_only_the_first_to_ask_waits_and_not_for_ever),
 	    WITH_SERVICE(test_an_unusable_value_is_passed_over),
 	    WITH_SERVICE(test_costly_kinds_note_interest),
 	    WITH_SERVICE(test_the_summary_waits_for_nobody),
