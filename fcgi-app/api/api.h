@@ -17,6 +17,9 @@ extern const size_t auth_route_count;
 extern const struct route health_routes[];
 extern const size_t health_route_count;
 
+extern const struct route host_routes[];
+extern const size_t host_route_count;
+
 extern const struct route system_routes[];
 extern const size_t system_route_count;
 

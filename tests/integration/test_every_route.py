@@ -3,10 +3,11 @@
 import glob
 import os
 import re
+import socket
 
 import pytest
 
-from harness import ADMIN_PASSWORD, SOURCE
+from harness import ADMIN_PASSWORD, SOURCE, wait_for
 
 pytestmark = pytest.mark.http
 
@@ -18,6 +19,10 @@ REQUESTS = {
     ("POST", "/api/auth/login/form"): {"data": ADMIN},
     ("PUT", "/api/auth/me"): {"json": {"full_name": "A Name"}},
 }
+
+
+# What stands for the {arguments} of a path.
+ARGUMENTS = {"/api/v1/hosts/{id}": {"id": socket.gethostname()}}
 
 
 def routes():
@@ -37,10 +42,14 @@ def test_the_rows_are_found():
     assert len(routes()) >= 25
     assert ("GET", "/api/health") in routes() and ("POST", "/api/auth/logout") in routes()
     assert set(REQUESTS) <= set(routes())
+    assert set(ARGUMENTS) == {path for _, path in routes() if "{" in path}
 
 
 @pytest.mark.parametrize("method, path", routes())
 def test_route_answers(stack, api, method, path):
     token = stack.ctl("token", "admin").stdout.split()[-1]
-    answer = api.request(method, path, token=token, **REQUESTS.get((method, path), {}))
+    # A host is known a moment after it has started.
+    wait_for(lambda: api.get("/api/v1/hosts", token).json()["total"] > 0, what="a known host")
+    answer = api.request(method, path.format(**ARGUMENTS.get(path, {})), token=token,
+                         **REQUESTS.get((method, path), {}))
     assert 200 <= answer.status_code < 300, answer.text

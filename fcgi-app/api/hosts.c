@@ -1,0 +1,89 @@
+/*
+ * /api/v1/hosts: the hosts that share the database.  What one of them is doing is
+ * asked with ?host= on the routes of api/system.c.
+ */
+#include "api/api.h"
+#include "base/assert.h"
+#include "http/database.h"
+#include "http/paging.h"
+#include "http/request.h"
+#include "json/writer.h"
+#include "store/hosts.h"
+
+static void put_host(struct json_writer *w, const struct host_entry *host)
+{
+	json_object(w);
+	json_put_string(w, "id", host->id);
+	json_put_string(w, "hostname", host->hostname);
+	json_put_string(w, "version", host->version);
+	json_put_string(w, "status", host->is_up ? "up" : "silent");
+	json_put_time(w, "first_seen", host->first_seen_us);
+	json_put_time(w, "last_seen", host->last_seen_us);
+	json_end(w);
+}
+
+struct host_rows {
+	struct host_entry *hosts;
+	size_t count;
+	uint64_t total;
+};
+
+/* One more than is shown, to know whether there is a next page. */
+static enum err read_page(struct http_request *r, const struct paging *page, struct host_rows *out,
+			  struct errmsg *why)
+{
+	const struct host_page part = {
+	    .after = page->after, .skip = page->offset, .limit = page->limit + 1};
+	struct db_conn *db;
+	enum err err = http_db_borrow(r, &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = hosts_list(db, r->arena, &part, &out->hosts, &out->count, &out->total, why);
+	http_db_return(r, db);
+	return err;
+}
+
+static enum err get_hosts(struct http_request *r, struct http_response *response,
+			  struct errmsg *why)
+{
+	struct paging page;
+	struct host_rows rows;
+	enum err err = paging_read(r, &page, why);
+	if (err == ERR_OK)
+		err = read_page(r, &page, &rows, why);
+	if (err != ERR_OK)
+		return err;
+	struct json_writer w;
+	bool more = rows.count > page.limit;
+	size_t shown = more ? page.limit : rows.count;
+	paging_begin(&w, &response->body);
+	for (size_t i = 0; i < shown; i++)
+		put_host(&w, &rows.hosts[i]);
+	paging_end(&w, r, response, &page, rows.total, more ? rows.hosts[shown - 1].id : NULL);
+	return ERR_OK;
+}
+
+static enum err get_host(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	struct db_conn *db;
+	struct host_entry host;
+	enum err err = http_db_borrow(r, &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = hosts_by_id(db, r->arena, http_path_arg(r, "id"), &host, why);
+	http_db_return(r, db);
+	if (err != ERR_OK)
+		return err;
+	struct json_writer w;
+	json_init(&w, &response->body);
+	put_host(&w, &host);
+	return ERR_OK;
+}
+
+const struct route host_routes[] = {
+    {HTTP_GET, "/api/v1/hosts", ACCESS_READONLY, RATE_READ, WEIGHT_NORMAL, BODY_NONE, get_hosts,
+     "The hosts of the fleet, and which of them are silent"},
+    {HTTP_GET, "/api/v1/hosts/{id}", ACCESS_READONLY, RATE_READ, WEIGHT_NORMAL, BODY_NONE, get_host,
+     "One host of the fleet"},
+};
+const size_t host_route_count = ARRAY_LEN(host_routes);

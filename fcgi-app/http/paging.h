@@ -1,0 +1,38 @@
+/*
+ * The lists of /api/v1: ?limit with ?cursor or ?offset in; {items, total, limit,
+ * next_cursor} and a Link header out.  A cursor holds the key of the last item of a
+ * page, so that a list which changes while it is read skips and repeats nothing; what
+ * it looks like is nobody's business.
+ *
+ *	struct paging page;
+ *	err = paging_read(r, &page, why);
+ *	… read page.limit + 1 items behind page.after, page.offset of them left out …
+ *	paging_begin(&w, &response->body);
+ *	… an object for each of the first page.limit …
+ *	paging_end(&w, r, response, &page, total, more ? key of the last one : NULL);
+ */
+#ifndef ZIGGIE_HTTP_PAGING_H
+#define ZIGGIE_HTTP_PAGING_H
+
+#include <stdint.h>
+
+#include "http/request.h"
+#include "json/writer.h"
+
+/* Bytes of a key; longer ones can't be a cursor. */
+enum { PAGING_KEY_MAX = 256 };
+
+struct paging {
+	uint64_t limit;
+	uint64_t offset;
+	const char *after; /* "" at the beginning of the list */
+};
+
+/* ERR_INVALID, naming the parameter. */
+enum err paging_read(const struct http_request *r, struct paging *out, struct errmsg *why);
+
+void paging_begin(struct json_writer *w, struct strbuf *body);
+void paging_end(struct json_writer *w, const struct http_request *r, struct http_response *response,
+		const struct paging *page, uint64_t total, const char *last);
+
+#endif
