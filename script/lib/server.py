@@ -33,14 +33,17 @@ def parse(argv):
                         help="directory for data, secrets and logs (default var/)")
     parser.add_argument("--web", default="nginx", choices=sorted(web.SERVERS),
                         help="web server (default nginx)")
-    parser.add_argument("--workers", type=int, metavar="N", help="worker processes")
+    parser.add_argument("--hosts", type=int, default=1, metavar="N",
+                        help="as if N hosts shared the database, memcached and the web server "
+                             "(default 1, at most 16)")
+    parser.add_argument("--workers", type=int, metavar="N", help="worker processes of each host")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="any other setting of ziggie.conf (repeatable)")
     parser.add_argument("--trust-proxy", action="append", default=[], metavar="ADDRESS",
                         help="proxy whose X-Forwarded-For is believed (repeatable)")
-    parser.add_argument("--db-connections", type=int, default=200, metavar="N",
-                        help="MariaDB's max_connections (default 200)")
+    parser.add_argument("--db-connections", type=int, metavar="N",
+                        help="MariaDB's max_connections (default 200 for each host)")
     parser.add_argument("--build-dir", metavar="DIR",
                         help="take the programs from there, without bootstrap and build")
     action = parser.add_mutually_exclusive_group()
@@ -52,6 +55,10 @@ def parse(argv):
     options = parser.parse_args(argv)
     if not 0 <= options.port <= 65535:
         parser.error("--port must be from 0 to 65535")
+    if not 1 <= options.hosts <= 16:
+        parser.error("--hosts must be from 1 to 16")
+    if options.db_connections is None:
+        options.db_connections = 200 * options.hosts
     for name in ("workers", "threads"):
         number = getattr(options, name)
         if number is not None:
@@ -132,7 +139,8 @@ def run(state, options, build, say, tell):
     stack = keeper.Stack(
         state, SOURCE, build, address=options.listen, port=options.port,
         settings=dict(setting.split("=", 1) for setting in options.set),
-        web_server=options.web, proxies=options.trust_proxy, db_connections=options.db_connections, progress=say)
+        web_server=options.web, proxies=options.trust_proxy, hosts=options.hosts,
+        db_connections=options.db_connections, progress=say)
     watch = keeper.Keeper(stack)
     try:
         watch.start()

@@ -170,7 +170,7 @@ def test_missing_programs_are_named(state):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["--port", "70000"], ["--set", "nonsense"], ["--web", "lighttpd"], ["--stop", "--detach"]])
+    ["--port", "70000"], ["--hosts", "0"], ["--hosts", "17"], ["--set", "nonsense"], ["--web", "lighttpd"], ["--stop", "--detach"]])
 def test_bad_options_are_usage_errors(state, arguments):
     done = run(state, *arguments, check=False)
     assert done.returncode == 2

@@ -25,7 +25,7 @@ class Stack:
     """What the parts know of the whole."""
 
     def __init__(self, state, source, build, *, address="127.0.0.1", port=8080, settings=None,
-                 web_server="nginx", web_settings=None, proxies=(), db_connections=200,
+                 web_server="nginx", web_settings=None, proxies=(), hosts=1, db_connections=200,
                  progress=print):
         self.state = state
         self.source = source
@@ -36,6 +36,7 @@ class Stack:
         self.web_server = web_server
         self.web_settings = web_settings or {}
         self.proxies = proxies
+        self.hosts = hosts
         self.db_connections = db_connections
         self.progress = progress
         self.run = None
@@ -52,7 +53,7 @@ class Stack:
     @property
     def backends(self):
         """The FastCGI sockets that the web server hands requests to."""
-        return [self.run / "app/fcgi.sock"]
+        return [self.run / parts.app_socket(number) for number in range(1, self.hosts + 1)]
 
 
 class Keeper:
@@ -127,20 +128,20 @@ class Keeper:
         stack.run = layout.Runtime()
         os.symlink(stack.run.path, stack.state / "run")
         self._record()
-        database, cache, app, front = (
-            kind(stack) for kind in (parts.MariaDB, parts.Memcached, parts.Ziggied,
-                                     web.SERVERS[stack.web_server]))
-        self.parts = [database, cache, app, front]
+        database, cache, front = (kind(stack) for kind in (parts.MariaDB, parts.Memcached,
+                                                           web.SERVERS[stack.web_server]))
+        apps = [parts.Ziggied(stack, number) for number in range(1, stack.hosts + 1)]
+        self.parts = [database, cache, *apps, front]
         for part in (database, cache):
             self._start_part(part)
         for part in (database, cache):
             self._await(part)
-        app.prepare()
+        apps[0].prepare()
         stack.progress("bringing the schema up to date")
-        app.control("migrate")
-        self._admin(app)
-        for part in (app, front):
-            self._start_part(part, prepared=part is app)
+        apps[0].control("migrate")
+        self._admin(apps[0])
+        for part in (*apps, front):
+            self._start_part(part, prepared=part is apps[0])
             self._await(part)
         self.phase = "ready"
         self._record()

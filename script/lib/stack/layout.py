@@ -9,6 +9,7 @@ reached by the unprivileged accounts whatever the state directory's parents allo
             run        link to the runtime directory
             mariadb/ secrets/ log/
     RUN/    db/ cache/ app/ web/     a folder for each part, owned by its account
+            app-2/ app-3/ …          those of further hosts
             bin/                     copies of programs that the accounts couldn't reach
 """
 

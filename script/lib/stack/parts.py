@@ -33,6 +33,16 @@ def find_program(*names):
     raise StackError(f"{names[0]} is not installed (script/bootstrap installs it)")
 
 
+def numbered(name, number):
+    """A host's name for something: "app", "app-2", "app-3" …"""
+    return name if number == 1 else f"{name}-{number}"
+
+
+def app_socket(number):
+    """Where a host serves FastCGI, within the runtime directory."""
+    return numbered("app", number) + "/fcgi.sock"
+
+
 class Part:
     """One program.  `stack` gives the directories, the options and the secrets."""
 
@@ -215,35 +225,46 @@ class Memcached(Part):
 
 
 class Ziggied(Part):
-    name = "ziggied"
+    """One host's programs; the first host keeps the plain names."""
+
     patience = 45
 
     PROGRAMS = ("ziggied", "ziggie-worker", "ziggie-jobs", "ziggiectl")
 
-    def __init__(self, stack):
+    def __init__(self, stack, number=1):
         super().__init__(stack)
         self.account = stack.app_account
+        self.number = number
+        self.name = numbered("ziggied", number)
 
     def prepare(self):
         run = self.stack.run
-        run.folder("app", self.account)
-        self.socket = run.socket("app/fcgi.sock")
+        folder = run.folder(numbered("app", self.number), self.account)
+        self.socket = run.socket(app_socket(self.number))
         self.programs = self._programs()
-        password = run / "app/db-password"
+        password = os.path.join(folder, "db-password")
         write_file(password, self.stack.state.secret("db-password") + "\n", 0o400, self.account)
-        self.config = run / "app/ziggie.conf"
+        self.config = os.path.join(folder, "ziggie.conf")
         settings = {
             "socket": self.socket,
             "socket_group": group_name(self.stack.web_account) if self.stack.web_account else "",
-            "pid_file": run / "app/ziggied.pid",
+            "pid_file": os.path.join(folder, "ziggied.pid"),
+            "db_hosts": str(self.stack.hosts),
             "db_socket": run / "db/mariadb.sock",
             "db_user": "ziggie",
             "db_password_file": password,
             "memcached": run / "cache/memcached.sock",
         }
         settings.update(self.stack.settings)
+        if self.number > 1:
+            settings["host_id"] = self._host_id(settings.get("host_id") or socket.gethostname())
         lines = [f'{key} = "{value}"\n' for key, value in settings.items()]
         write_file(self.config, "# Made by script/server.\n" + "".join(lines), 0o644)
+
+    def _host_id(self, first):
+        """The first host's id with our number, within the 64 bytes that an id may have."""
+        number = f"-{self.number}"
+        return first.encode()[:64 - len(number)].decode(errors="ignore") + number
 
     def _programs(self):
         """The folder with our programs; copies, when their account can't reach the built ones."""
@@ -253,6 +274,8 @@ class Ziggied(Part):
                 raise StackError(f"{folder} has no {name} (script/build makes it)")
         if can_reach(os.path.join(folder, "ziggied"), self.account):
             return folder
+        if self.number > 1:
+            return self.stack.run / "bin"
         copies = self.stack.run.folder("bin", None, 0o755)
         for name in self.PROGRAMS:
             shutil.copy(os.path.join(folder, name), copies)

@@ -79,12 +79,17 @@ class Nginx(WebServer):
             "FILES": str(files),
             "CONNECTIONS": str(min(8192, files // 2)),
             "ACCESS_LOG": f"{self.stack.state.log('access')} ziggie buffer=64k flush=1s",
-            "UPSTREAM_SERVERS": " ".join(f"server unix:{path};" for path in self.stack.backends),
+            "UPSTREAM_SERVERS": self.upstream_servers(),
             "LISTEN": f"listen {self.host}:{self.stack.port} backlog=4096;",
             "SERVER_NAME": "_",
             "LIMIT_RATE": "200r/s",
             "LIMIT_BURST": "400",
         }
+
+    def upstream_servers(self):
+        """A host that is away refuses at once, so it need not be left alone for a while."""
+        fails = " max_fails=0" if len(self.stack.backends) > 1 else ""
+        return "\n    ".join(f"server unix:{path}{fails};" for path in self.stack.backends)
 
     def trusting(self, proxies):
         return "".join(f"set_real_ip_from {proxy};\n" for proxy in proxies)

@@ -1,0 +1,399 @@
+"""Two hosts on one database and one memcached, both in the web server's upstream."""
+
+import datetime
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fcgi_client import Connection
+from harness import ADMIN_PASSWORD, RunningStack, proc, wait_for
+
+FIRST = socket.gethostname()
+SECOND = FIRST + "-2"
+KINDS = ("stats", "info", "processes", "ports", "network", "disk", "resources")
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    """Heartbeats and processes often, everything else once a minute."""
+    stack = RunningStack("--hosts", "2", "--workers", "1", settings={
+        "heartbeat_interval": "1s", "interest_ttl": "2s", "processes_interval": "500ms",
+        "sample_interval": "60s"})
+    try:
+        stack.start()
+        wait_for(lambda: statuses(stack) == {FIRST: "up", SECOND: "up"}, 20, "two hosts up")
+        yield stack
+    finally:
+        stack.remove()
+
+
+def ask(stack, number, method, path, query="", token=None):
+    """Asks one host past the web server."""
+    name = "app" if number == 1 else f"app-{number}"
+    headers = {"Authorization": f"Bearer {token or stack.token()}"}
+    with Connection(os.path.join(stack.run, name, "fcgi.sock")) as c:
+        return c.request(method, path, query, headers)
+
+
+def hosts(stack):
+    answer = ask(stack, 1, "GET", "/api/v1/hosts")
+    assert answer.status == 200, answer.body
+    return {item["id"]: item for item in answer.json()["items"]}
+
+
+def statuses(stack):
+    return {name: item["status"] for name, item in hosts(stack).items()}
+
+
+def processes_of(stack, number):
+    """ziggied, workers and jobs of one host."""
+    part = stack.record["parts"]["ziggied" if number == 1 else f"ziggied-{number}"]
+    return proc.session_members(part["pid"], part["started"])
+
+
+def jobs_of(stack, number):
+    (pid,) = set(processes_of(stack, number)) & set(stack.pids("ziggie-jobs"))
+    return pid
+
+
+# The list
+
+def test_the_list_names_all_hosts(fleet):
+    answer = fleet.api().get("/api/v1/hosts", fleet.token("readonly"))
+    assert answer.status_code == 200
+    page = answer.json()
+    assert (page["total"], page["limit"], page["next_cursor"]) == (2, 50, None)
+    assert [item["id"] for item in page["items"]] == [FIRST, SECOND]
+    assert "Link" not in answer.headers
+    for item in page["items"]:
+        assert item["hostname"] == FIRST
+        assert item["version"] == fleet.api().get("/api/v1/info").json()["version"]
+        assert item["status"] == "up"
+        for name in ("first_seen", "last_seen"):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", item[name])
+        seen = datetime.datetime.fromisoformat(item["last_seen"].replace("Z", "+00:00"))
+        age = datetime.datetime.now(datetime.timezone.utc) - seen
+        assert abs(age.total_seconds()) < 3
+
+
+def test_the_list_needs_a_principal(fleet):
+    assert fleet.api().get("/api/v1/hosts").status_code == 401
+    assert fleet.api().get(f"/api/v1/hosts/{FIRST}").status_code == 401
+
+
+def test_the_list_comes_in_pages(fleet):
+    api, token = fleet.api(), fleet.token()
+    first = api.get("/api/v1/hosts?limit=1", token)
+    page = first.json()
+    assert [item["id"] for item in page["items"]] == [FIRST]
+    assert (page["total"], page["limit"]) == (2, 1)
+    following = re.fullmatch('<(.*)>; rel="next"', first.headers["Link"]).group(1)
+    assert following == f"/api/v1/hosts?limit=1&cursor={page['next_cursor']}"
+    last = api.get(following, token)
+    assert [item["id"] for item in last.json()["items"]] == [SECOND]
+    assert last.json()["next_cursor"] is None and "Link" not in last.headers
+    by_offset = api.get("/api/v1/hosts/?limit=1&offset=1", token).json()
+    assert [item["id"] for item in by_offset["items"]] == [SECOND]
+
+
+@pytest.mark.parametrize("query, name", [
+    ("limit=0", "limit"), ("limit=201", "limit"), ("offset=-1", "offset"),
+    ("offset=10001", "offset"), ("cursor=", "cursor"), ("cursor=!", "cursor"),
+    ("cursor=_w", "cursor"), ("cursor=YQBi", "cursor"), ("cursor=" + "YWFh" * 86, "cursor"),
+    ("cursor=YQ&offset=1", "offset"),
+])
+def test_bad_pages_are_named(fleet, query, name):
+    answer = fleet.api().get("/api/v1/hosts?" + query, fleet.token())
+    assert answer.status_code == 422, answer.text
+    assert [error["field"] for error in answer.json()["errors"]] == [name]
+
+
+def test_one_host(fleet):
+    api, token = fleet.api(), fleet.token()
+    host = api.get(f"/api/v1/hosts/{SECOND}", token).json()
+    listed = hosts(fleet)[SECOND]
+    assert {**host, "last_seen": None} == {**listed, "last_seen": None}
+    missing = api.get("/api/v1/hosts/elsewhere", token)
+    assert missing.status_code == 404
+    assert '"elsewhere"' in missing.json()["detail"]
+
+
+# ?host=
+
+def samples(stack, number):
+    for line in ask(stack, number, "GET", "/metrics").body.decode().splitlines():
+        if line.startswith('ziggie_samples_total{result="published"}'):
+            return int(line.split()[-1])
+    raise AssertionError("no count of samples")
+
+
+def both_rest(stack):
+    before = samples(stack, 1), samples(stack, 2)
+    time.sleep(1.1)
+    return (samples(stack, 1), samples(stack, 2)) == before
+
+
+def test_costly_samples_are_taken_where_they_are_asked_for(fleet):
+    wait_for(lambda: both_rest(fleet), 20, "rest")
+    before = samples(fleet, 1), samples(fleet, 2)
+    taken = set()
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        answer = ask(fleet, 1, "GET", "/api/system/processes", f"host={SECOND}")
+        assert answer.status == 200, answer.body
+        taken.add(answer.json()["timestamp"])
+        time.sleep(0.1)
+    assert len(taken) >= 2
+    assert samples(fleet, 2) - before[1] >= 2
+    assert samples(fleet, 1) == before[0]
+    wait_for(lambda: both_rest(fleet), 20, "rest after the interest has gone")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("asked, about", [(1, SECOND), (2, FIRST), (2, SECOND)])
+def test_any_host_answers_for_any(fleet, kind, asked, about):
+    answer = ask(fleet, asked, "GET", f"/api/system/{kind}", f"host={about}")
+    assert answer.status == 200, answer.body
+    assert answer.json()["success"] is True
+    assert "stale" not in answer.json()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("asked", [1, 2])
+def test_a_host_that_there_is_not(fleet, kind, asked):
+    answer = ask(fleet, asked, "GET", f"/api/system/{kind}", "host=elsewhere")
+    assert answer.status == 404
+    assert answer.json()["detail"] == 'host: there is no host "elsewhere"'
+
+
+# A host that stops
+
+def test_a_host_that_stops_is_seen_as_silent(fleet):
+    path, query = "/api/system/processes", f"host={SECOND}"
+    assert ask(fleet, 1, "GET", path, query).status == 200
+    jobs = jobs_of(fleet, 2)
+    os.kill(jobs, signal.SIGSTOP)
+    try:
+        wait_for(lambda: statuses(fleet) == {FIRST: "up", SECOND: "silent"}, 10, "silence")
+        last_seen = hosts(fleet)[SECOND]["last_seen"]
+        answer = ask(fleet, 1, "GET", path, query)
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) > 0
+        detail = answer.json()["detail"]
+        assert f'"{SECOND}"' in detail and last_seen[:19] in detail and "processes" in detail
+        # The other one is as it was, and what it asks of itself too.
+        assert ask(fleet, 2, "GET", path, f"host={FIRST}").status == 200
+        assert hosts(fleet)[SECOND]["last_seen"] == last_seen
+    finally:
+        os.kill(jobs, signal.SIGCONT)
+    wait_for(lambda: statuses(fleet)[SECOND] == "up", 10, "the host's return")
+    wait_for(lambda: ask(fleet, 1, "GET", path, query).status == 200, 10, "its processes")
+
+
+def test_without_memcached_each_host_knows_itself(fleet):
+    path, query = "/api/system/processes", f"host={SECOND}"
+    fleet.kill("memcached", signal.SIGSTOP)
+    try:
+        answer = wait_for(lambda: not_ok(ask(fleet, 1, "GET", path, query)), 10, "an error")
+        assert answer.status == 503
+        detail = answer.json()["detail"]
+        assert "memcached" in detail and hosts(fleet)[SECOND]["last_seen"][:16] in detail
+        assert ask(fleet, 1, "GET", path, f"host={FIRST}").status == 200
+        assert statuses(fleet)[SECOND] == "up"
+    finally:
+        fleet.kill("memcached", signal.SIGCONT)
+    wait_for(lambda: ask(fleet, 1, "GET", path, query).status == 200, 20, "its processes")
+
+
+def test_heartbeats_go_on_when_the_database_is_back(fleet):
+    before = hosts(fleet)
+    fleet.kill("mariadbd")
+
+    def both_were_seen():
+        answer = ask(fleet, 1, "GET", "/api/v1/hosts")
+        return answer.status == 200 and all(
+            item["status"] == "up" and item["last_seen"] > before[item["id"]]["last_seen"]
+            for item in answer.json()["items"])
+
+    wait_for(both_were_seen, 30, "new heartbeats of both")
+    fleet.wait_ready()
+    for number in (1, 2):
+        log = "ziggied" if number == 1 else "ziggied-2"
+        registered = [line["event"] for line in fleet.json_lines(log)
+                      if line["event"] in ("host_registered", "host_not_registered")]
+        # Nothing is said twice.
+        assert registered[0] == "host_registered"
+        assert all(a != b for a, b in zip(registered, registered[1:]))
+
+
+def not_ok(answer):
+    return answer if answer.status != 200 else None
+
+
+# One account on all hosts
+
+def login(stack):
+    answer = stack.api().post("/api/auth/login",
+                              json={"username": "admin", "password": ADMIN_PASSWORD})
+    assert answer.status_code == 200
+    return answer.json()["access_token"]
+
+
+@pytest.mark.parametrize("out, elsewhere", [(1, 2), (2, 1)])
+def test_signing_out_is_felt_on_other_hosts_within_a_second(fleet, out, elsewhere):
+    token = login(fleet)
+    for number in (out, elsewhere):
+        assert ask(fleet, number, "GET", "/api/auth/validate", token=token).status == 200
+    assert ask(fleet, out, "POST", "/api/auth/logout", token=token).status == 200
+    since = time.monotonic()
+    assert ask(fleet, out, "GET", "/api/auth/validate", token=token).status == 401
+    wait_for(lambda: ask(fleet, elsewhere, "GET", "/api/auth/validate", token=token).status == 401,
+             5, "the end of the token elsewhere")
+    assert time.monotonic() - since < 1.3
+
+
+# A host that dies
+
+def kill_host(stack, number):
+    """kill -9 of all its processes at once; when that began, and when all were gone."""
+    victims = processes_of(stack, number)
+    assert len(victims) >= 3
+    began = time.monotonic()
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not set(victims) & set(processes_of(stack, number)), 5, "its end")
+    return began, time.monotonic()
+
+
+def serves_again(stack, number):
+    try:
+        return ask(stack, number, "GET", "/readyz").status == 200
+    except (OSError, EOFError):
+        return False
+
+
+def access_lines(stack, request_ids):
+    """nginx's log lines of these requests, by id; they are written within a second."""
+    def found():
+        lines = {line["request_id"]: line for line in stack.json_lines("access")}
+        return lines if set(request_ids) <= set(lines) else None
+
+    lines = wait_for(found, 10, "the lines of the access log")
+    return [lines[request_id] for request_id in request_ids]
+
+
+def upstreams(line):
+    return [os.path.basename(os.path.dirname(path)) for path in line["upstream"].split(", ")]
+
+
+def tokens_of(stack):
+    with stack.database() as db, db.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM tokens WHERE label = 'login'")
+        return cursor.fetchone()[0]
+
+
+def test_a_killed_host_takes_only_writes_that_were_in_it(fleet):
+    """Twenty requests hang in both hosts, as a table is locked, when one is killed."""
+    fleet.token()
+    logins = tokens_of(fleet)
+    with fleet.database() as db, ThreadPoolExecutor(20) as pool, db.cursor() as cursor:
+        cursor.execute("LOCK TABLES users WRITE")
+        credentials = {"username": "admin", "password": ADMIN_PASSWORD}
+        posts = [pool.submit(fleet.api().post, "/api/auth/login", json=credentials)
+                 for _ in range(10)]
+        gets = [pool.submit(fleet.api().get, "/api/auth/me", fleet.token()) for _ in range(10)]
+        wait_for(lambda: in_flight(fleet, 1) + in_flight(fleet, 2) == 20, 5, "twenty in flight")
+        kill_host(fleet, 2)
+        cursor.execute("UNLOCK TABLES")
+        posts, gets = ([future.result() for future in futures] for futures in (posts, gets))
+    assert [answer.status_code for answer in gets] == [200] * 10
+    assert {answer.status_code for answer in posts} == {200, 502}
+    lines = access_lines(fleet, [answer.headers["X-Request-Id"] for answer in posts])
+    for answer, line in zip(posts, lines):
+        # What was in the dead host was not tried again; what was in the other is well.
+        assert upstreams(line) == (["app"] if answer.status_code == 200 else ["app-2"])
+    # No sign-in happened twice, or without an answer.
+    done = sum(answer.status_code == 200 for answer in posts)
+    assert tokens_of(fleet) == logins + done
+    wait_for(lambda: serves_again(fleet, 2), 15, "the host's return")
+
+
+def in_flight(stack, number):
+    """Requests that a host is serving, besides this one."""
+    answer = ask(stack, number, "GET", "/metrics").body.decode()
+    found = re.search(r"^ziggie_threads_busy (\d+)", answer, re.M)
+    return int(found.group(1)) - 1
+
+
+class Load:
+    """Clients with kept connections that read and write without a pause."""
+
+    REQUESTS = [("GET", "/api/system/stats", None), ("GET", "/api/auth/me", None),
+                ("PUT", "/api/auth/me", {"full_name": "Some Name"}),
+                ("POST", "/api/auth/login", {"username": "admin", "password": ADMIN_PASSWORD}),
+                ("POST", "/api/auth/login", {"username": "nobody", "password": "no password"})]
+
+    def __init__(self, stack, clients=10):
+        self.stack = stack
+        self.over = threading.Event()
+        self.answers = []  # (method, status, began, ended, request id)
+        self.threads = [threading.Thread(target=self._run, args=(self.REQUESTS[i % 5],))
+                        for i in range(clients)]
+
+    def _run(self, request):
+        method, path, body = request
+        api, token = self.stack.api(), self.stack.token()
+        expected = 401 if body and body.get("username") == "nobody" else 200
+        while not self.over.is_set():
+            began = time.monotonic()
+            answer = api.request(method, path, token, json=body)
+            self.answers.append((method, answer.status_code == expected, began, time.monotonic(),
+                                 answer.headers["X-Request-Id"]))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(30)
+
+
+def test_killing_hosts_in_turn_under_load(fleet):
+    """Each time only writes fail that were in that host at that moment."""
+    kills = []
+    with Load(fleet) as load:
+        for number, name in ((2, "app-2"), (1, "app"), (2, "app-2")):
+            time.sleep(0.7)
+            kills.append((name, *kill_host(fleet, number)))
+            wait_for(lambda: serves_again(fleet, number), 15, f"the return of host {number}")
+        time.sleep(0.5)
+    assert len(load.answers) > 100
+    failed = [answer for answer in load.answers if not answer[1]]
+    lines = access_lines(fleet, [answer[4] for answer in failed])
+    for (method, _, began, ended, _), line in zip(failed, lines):
+        assert method == "POST" and line["status"] == 502, line
+        # Where it was last, after others that may have refused it.
+        last = upstreams(line)[-1]
+        assert any(name == last and began <= gone and ended >= killed
+                   for name, killed, gone in kills), (line, began, ended, kills)
+
+
+# script/server
+
+def test_each_host_has_its_own_files(fleet):
+    assert re.search(r"^db_hosts += 2 ", fleet.ctl("print-config").stdout, re.M)
+    for number, name in ((1, "app"), (2, "app-2")):
+        folder = os.path.join(fleet.run, name)
+        assert {"fcgi.sock", "ziggied.pid", "ziggie.conf", "db-password"} <= set(os.listdir(folder))
+        with open(os.path.join(folder, "ziggied.pid"), encoding="ascii") as f:
+            assert int(f.read().split()[0]) in processes_of(fleet, number)
+    assert fleet.log("ziggied-2")
