@@ -12,7 +12,7 @@ from harness import BUILD, SOURCE, wait_for
 
 ZIGGIECTL = os.path.join(BUILD, "ziggiectl")
 COMMANDS = ["user add", "user passwd", "user disable", "user enable", "user list", "token",
-            "migrate", "check-config", "print-config", "config-example", "config-reference"]
+            "host list", "host remove", "migrate", "check-config", "print-config", "config-example", "config-reference"]
 PASSWORD = "a long password"
 
 

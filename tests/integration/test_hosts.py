@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fcgi_client import Connection
-from harness import ADMIN_PASSWORD, RunningStack, proc, wait_for
+from harness import ADMIN_PASSWORD, BUILD, RunningStack, proc, wait_for
 
 FIRST = socket.gethostname()
 SECOND = FIRST + "-2"
@@ -385,6 +387,97 @@ def test_killing_hosts_in_turn_under_load(fleet):
         last = upstreams(line)[-1]
         assert any(name == last and began <= gone and ended >= killed
                    for name, killed, gone in kills), (line, began, ended, kills)
+
+
+# Hosts on other machines: their FastCGI comes over TCP
+
+@pytest.fixture
+def upstream(fleet):
+    """Replaces the servers of nginx's upstream for one test."""
+    config = os.path.join(fleet.run, "web", "ziggie.conf")
+    with open(config, encoding="utf-8") as f:
+        before = f.read()
+
+    def write(text):
+        masters = fleet.pids("nginx")
+        with open(config, "w", encoding="utf-8") as f:
+            f.write(text)
+        fleet.kill("nginx", signal.SIGHUP)
+        master = fleet.record["parts"]["nginx"]["pid"]
+        wait_for(lambda: not set(masters) - {master} & set(fleet.pids("nginx")), 15, "new workers")
+
+    yield lambda servers: write(re.sub(r"( *server unix:.*\n)+", servers + "\n", before))
+    write(before)
+
+
+@pytest.fixture
+def third(fleet):
+    """A ziggied that is given a TCP socket, as by a socket unit of systemd; its address."""
+    give = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_FDS'] = '1'; "
+            "os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[2], sys.argv[2:])")
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", sys.executable, "-c", give, str(listener.fileno()),
+             os.path.join(BUILD, "ziggied"), "--config", fleet.config, "--libexec-dir", BUILD,
+             "--host-id", "third", "--pid-file", os.path.join(fleet.directory, "third.pid"),
+             "--workers", "1", "--user", ""],
+            pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL)
+        address = "127.0.0.1:%d" % listener.getsockname()[1]
+    yield address
+    process.terminate()
+    process.wait(30)
+    fleet.ctl("host", "remove", "third")
+
+
+def test_a_host_that_nginx_reaches_over_tcp(fleet, upstream, third):
+    wait_for(lambda: statuses(fleet).get("third") == "up", 15, "a third host")
+    upstream(f"server {third};")
+    api, token = fleet.api(), fleet.token()
+    for about in ("third", SECOND):
+        answer = api.get(f"/api/system/info?host={about}", token)
+        assert answer.status_code == 200
+    (line,) = access_lines(fleet, [answer.headers["X-Request-Id"]])
+    assert line["upstream"] == third
+
+
+def test_a_host_that_was_taken_out_is_forgotten(fleet):
+    with fleet.database() as db, db.cursor() as cursor:
+        cursor.execute("INSERT INTO hosts SELECT 'gone', hostname, version, interval_ms, first_seen,"
+                       " last_seen - INTERVAL 1 DAY FROM hosts LIMIT 1")
+    assert statuses(fleet)["gone"] == "silent"
+    assert re.search(r"^gone +silent ", fleet.ctl("host", "list").stdout, re.M)
+    fleet.ctl("host", "remove", "gone")
+    assert set(statuses(fleet)) == {FIRST, SECOND}
+    again = fleet.ctl("host", "remove", "gone", check=False)
+    assert again.returncode != 0 and '"gone"' in again.stderr
+
+
+def test_a_machine_that_is_off_delays_few_and_fails_none(fleet, upstream):
+    """It does not even refuse: here a listener whose backlog is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = "127.0.0.1:%d" % listener.getsockname()[1]
+        with ThreadPoolExecutor(8) as pool, socket.create_connection(listener.getsockname()):
+            live = f"server unix:{fleet.run}/app/fcgi.sock max_fails=0;"
+            upstream(f"server {address} max_fails=1 fail_timeout=5s; {live}")
+            token = fleet.token()
+
+            def request(number):
+                since = time.monotonic()
+                if number % 2:
+                    answer = fleet.api().get("/api/system/stats", token)
+                else:
+                    answer = fleet.api().post("/api/auth/logout", token="unknown")
+                return answer, time.monotonic() - since
+
+            answers = list(pool.map(request, range(8)))
+            answers += [request(number) for number in range(20)]
+    assert {answer.status_code for answer, _ in answers} == {200, 401}
+    slow = [seconds for _, seconds in answers if seconds > 1.5]
+    lines = access_lines(fleet, [answer.headers["X-Request-Id"] for answer, _ in answers])
+    assert len(slow) == sum(line["upstream"].startswith(address) for line in lines)
+    assert 1 <= len(slow) <= 8
 
 
 # script/server
