@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fcgi_client import Connection
+from front import WebServer
 from harness import ADMIN_PASSWORD, BUILD, RunningStack, proc, wait_for
 
 FIRST = socket.gethostname()
@@ -387,6 +388,22 @@ def test_killing_hosts_in_turn_under_load(fleet):
         last = upstreams(line)[-1]
         assert any(name == last and began <= gone and ended >= killed
                    for name, killed, gone in kills), (line, began, ended, kills)
+
+
+def requests_seen(stack, log):
+    return {line["request_id"] for line in stack.json_lines(log) if line["event"] == "request"}
+
+
+def test_apache_uses_both_hosts_and_outlives_one(fleet):
+    sockets = [os.path.join(fleet.run, name, "fcgi.sock") for name in ("app", "app-2")]
+    with WebServer("apache", sockets) as apache:
+        api, token = apache.api(), fleet.token()
+        sent = {api.get("/api/auth/me", token).headers["X-Request-Id"] for _ in range(10)}
+        for log in ("ziggied", "ziggied-2"):
+            wait_for(lambda: sent & requests_seen(fleet, log), 5, f"a request in {log}")
+        kill_host(fleet, 2)
+        assert {api.get("/api/auth/me", token).status_code for _ in range(20)} == {200}
+    wait_for(lambda: serves_again(fleet, 2), 15, "the host's return")
 
 
 # Hosts on other machines: their FastCGI comes over TCP
