@@ -311,10 +311,15 @@ class ModFcgid(Apache):
         with open(os.path.join(SOURCE, "deploy/fcgid/ziggie-fcgid.conf.in"), encoding="utf-8") as t:
             site = t.read()
         site = site.replace("@LIBEXECDIR@", programs).replace("@CONFIG@", self.stack.config)
-        return f"FcgidIPCDir {self.directory}/ipc\n" \
-               f"FcgidProcessTableFile {self.directory}/processes\n" + site + "\n" + "".join(
-                   f'FcgidInitialEnv {name} "{value}"\n'
-                   for name, value in self.variables().items() if name != "PATH")
+        environment = "".join(f'FcgidInitialEnv {name} "{value}"\n'
+                              for name, value in self.variables().items() if name != "PATH")
+        return f"""
+            FcgidIPCDir {self.directory}/ipc
+            FcgidProcessTableFile {self.directory}/processes
+            <VirtualHost *:{self.port}>
+            {site}
+            {environment}
+            </VirtualHost>"""
 
 
 class ModCgid(Apache):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -173,6 +174,39 @@ def accepted(gateway):
     import psutil
     mine = psutil.Process(gateway.process.pid).connections("unix")
     return sum(c.laddr == gateway.socket for c in mine) > 1
+
+
+def test_a_client_that_went_away_is_not_served(spawn):
+    gateway = spawn()
+    request = f.whole_request(parameters("GET", "/api/health"))
+    with f.Connection(gateway.socket) as connection:
+        connection.send(request[:100])  # holds the process, so that the next one waits
+        with f.Connection(gateway.socket) as hasty:
+            hasty.send(f.whole_request(parameters("GET", "/api/v1/info")))
+        connection.send(request[100:])
+        assert connection.answer().status == 200
+    (line,) = wait_for(lambda: gateway.log_lines(path="/api/v1/info"), what="its log line")
+    assert line["status"] == 499
+    assert "ziggie_clients_gone_total 1\n" in gateway.request("GET", "/metrics").body.decode()
+
+
+def test_processes_share_a_socket(stack):
+    """As under spawn-fcgi -F: what one is busy with another one takes, and each ends when told."""
+    gateway = SpawnFcgi(stack)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(gateway.socket)
+        listener.listen()
+        processes = [gateway.popen(gateway.program, stdin=listener) for _ in range(2)]
+    try:
+        with f.Connection(gateway.socket) as busy:
+            busy.send(f.begin())
+            pids = {gateway.request("GET", "/api/health/memory",
+                                    bearer(stack.token("admin"))).json()["workers"][0]["pid"]
+                    for _ in range(5)}
+            assert len(pids) == 1 and pids < {process.pid for process in processes}
+        assert [end_with(process) for process in processes] == [0, 0]
+    finally:
+        gateway.__exit__()
 
 
 def test_hup_opens_the_log_again(spawn):
