@@ -198,13 +198,12 @@ class Http(Gateway):
 
 
 class NginxSpawnFcgi(Http):
-    """nginx, with the parameters of deploy/nginx, before spawn-fcgi."""
+    """nginx, with the parameters of deploy/nginx but for kept connections, before spawn-fcgi."""
 
     def start_server(self):
         spawn = find_program("spawn-fcgi")
         self.popen(spawn, "-n", "-s", self.socket, "-M", "0777", "--", self.program)
         wait_for(lambda: listens(self.socket), what="the socket")
-        fastcgi = os.path.join(SOURCE, "deploy", "nginx", "ziggie-fastcgi.conf")
         paths = "".join(f"{name}_temp_path {self.directory}/{name};\n"
                         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         config = self.write("nginx.conf", f"""
@@ -221,25 +220,27 @@ class NginxSpawnFcgi(Http):
                     default $http_x_false_length;
                     "" $content_length;
                 }}
-                upstream ziggie {{ server unix:{self.socket}; keepalive 4; }}
                 server {{
                     listen 127.0.0.1:{self.port};
                     location / {{
-                        include {self.write("params.conf", false_length(fastcgi))};
-                        fastcgi_pass ziggie;
+                        include {self.write("params.conf", self.parameters())};
+                        fastcgi_pass unix:{self.socket};
                     }}
                 }}
             }}""")
         self.popen(find_program("nginx"), "-p", self.directory, "-c", config,
                    "-e", os.path.join(self.directory, "nginx.log"), stderr=subprocess.DEVNULL)
 
-
-def false_length(path):
-    """deploy/nginx's parameters, with a CONTENT_LENGTH that a header can make false."""
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    assert "CONTENT_LENGTH    $content_length;" in text
-    return text.replace("CONTENT_LENGTH    $content_length;", "CONTENT_LENGTH $length;")
+    @staticmethod
+    def parameters():
+        """deploy/nginx's as docs/ziggie-fcgi.md wants them, and a length that can be made false."""
+        with open(os.path.join(SOURCE, "deploy/nginx/ziggie-fastcgi.conf"), encoding="utf-8") as t:
+            text = t.read()
+        for ours, instead in (("fastcgi_keep_conn on;", "fastcgi_keep_conn off;"),
+                              ("CONTENT_LENGTH    $content_length;", "CONTENT_LENGTH $length;")):
+            assert ours in text
+            text = text.replace(ours, instead)
+        return text
 
 
 class Apache(Http):

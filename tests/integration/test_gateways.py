@@ -8,9 +8,10 @@ import subprocess
 import time
 
 import pytest
+import requests
 
 import fcgi_client as f
-from gateways import GATEWAYS, PlainCgi, SpawnFcgi, end_with, parameters
+from gateways import GATEWAYS, NginxSpawnFcgi, PlainCgi, SpawnFcgi, end_with, parameters
 from harness import ADMIN_PASSWORD, BUILD, wait_for
 
 MAX_BODY = 1 << 20
@@ -228,6 +229,15 @@ def test_a_connection_ends_with_its_answer(spawn):
         assert gateway.request("GET", "/api/health").status == 200
 
 
+def test_nginx_loses_no_post(stack):
+    """It must not keep connections, as one that is about to be closed costs the next POST."""
+    with NginxSpawnFcgi(stack) as gateway, requests.Session() as client:
+        seen = {client.post(gateway.url + "/api/auth/login", data=b"x", timeout=20,
+                            headers={"Content-Type": "application/json"}).status_code
+                for _ in range(2000)}
+    assert seen == {400}
+
+
 def test_a_silent_peer_is_given_up(spawn):
     gateway = spawn(read_timeout="300ms")
     with f.Connection(gateway.socket) as silent, f.Connection(gateway.socket) as half:
@@ -246,8 +256,8 @@ def test_half_a_request_is_not_served(spawn, cut):
     with f.Connection(gateway.socket) as connection:
         connection.send(f.begin(), f.record(f.PARAMS, content=f.pairs(params))[:cut])
     assert gateway.request("GET", "/api/health").status == 200
-    requests = wait_for(lambda: gateway.log_lines(event="request"), what="the log line")
-    assert [line["path"] for line in requests] == ["/api/health"]
+    lines = wait_for(lambda: gateway.log_lines(event="request"), what="the log line")
+    assert [line["path"] for line in lines] == ["/api/health"]
 
 
 @pytest.mark.parametrize("role", [f.AUTHORIZER, f.FILTER])
