@@ -28,7 +28,7 @@
 #include "fcgi_streams.h"
 #include "libfcgi_child.h"
 
-enum { STREAMS = 600, STREAMS_OF_EACH_ODDITY = 24, SEED = 20261125 };
+enum { STREAMS = 400, STREAMS_OF_EACH_ODDITY = 24, SEED = 20261125 };
 
 static const struct codec_limits limits = {.params_bytes = STREAM_PARAMS_BYTES,
 					   .params_count = STREAM_PARAMS,
