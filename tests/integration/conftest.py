@@ -41,7 +41,8 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_generate_tests(metafunc):
     """What a client sees must be the same through each web server (marked http)."""
-    if "stack" in metafunc.fixturenames and metafunc.definition.get_closest_marker("http"):
+    marked = metafunc.definition.get_closest_marker
+    if "stack" in metafunc.fixturenames and marked("http") and not marked("behind_web"):
         metafunc.parametrize("stack", ["nginx", "apache"], indirect=True, scope="session")
 
 

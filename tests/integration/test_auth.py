@@ -193,6 +193,7 @@ def test_login_is_a_post(api):
     assert "POST" in answer.headers["Allow"]
 
 
+@pytest.mark.behind_web
 def test_an_unknown_user_takes_as_long_as_a_wrong_password(api, account):
     person = account()
 
@@ -213,6 +214,7 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(api, account):
 
 
 @pytest.mark.concurrency
+@pytest.mark.behind_web
 def test_a_burst_of_sign_ins_leaves_room_for_others(stack, account):
     person = account()
 
@@ -313,6 +315,7 @@ def test_an_expired_token_is_refused_while_it_is_remembered(api, account, db):
     wait_for(lambda: api.get("/api/auth/validate", token).status_code == 401, 2, "expired")
 
 
+@pytest.mark.behind_web
 def test_the_database_holds_no_token_and_no_password(api, account, db):
     person = account()
     token = person.login(api).json()["access_token"]
@@ -325,6 +328,7 @@ def test_the_database_holds_no_token_and_no_password(api, account, db):
             assert PASSWORD.encode() not in held
 
 
+@pytest.mark.behind_web
 def test_signing_in_clears_expired_tokens_away(api, account, db):
     person = account()
     person.token("--count", "20")
@@ -440,6 +444,7 @@ def test_logout_ends_the_token_in_every_worker_at_once(stack, api, account):
     assert api.get("/api/auth/validate", other).status_code == 200
 
 
+@pytest.mark.behind_web
 def test_a_disabled_user_is_out_within_two_seconds(stack, api, account):
     person = account()
     token = person.token()
@@ -452,6 +457,7 @@ def test_a_disabled_user_is_out_within_two_seconds(stack, api, account):
     assert statuses(stack, HOST_ROUTE, token, 32) == {401}
 
 
+@pytest.mark.behind_web
 def test_a_new_password_ends_the_sessions(stack, api, account):
     person = account()
     token = person.login(api).json()["access_token"]
