@@ -1,14 +1,16 @@
 #include "json/parse.h"
 
+#include <ctype.h>
 #include <json.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/strbuf.h"
 #include "base/utf8.h"
 
-enum { MAX_DEPTH = 32 };
+enum { MAX_DEPTH = 32, UNIT_ESCAPE = 6, PAIR_ESCAPE = 12 }; /* as in \u00e9 */
 
 /* Both are json-c's object under another name, so that its header stays in this file. */
 static struct json_object *object_of(const struct json_node *node)
@@ -138,28 +140,65 @@ static unsigned escaped_unit(const char *digits)
 	return unit;
 }
 
-/* json-c turns half a surrogate pair into U+FFFD; here it is an error. */
+static bool is_surrogate(unsigned unit)
+{
+	return unit >= 0xd800 && unit <= 0xdfff;
+}
+
+/* Whether an escape of four hexadecimal digits stands here. */
+static bool is_unit_escape(const char *text)
+{
+	if (text[0] != '\\' || text[1] != 'u')
+		return false;
+	for (int i = 2; i < UNIT_ESCAPE; i++)
+		if (!isxdigit((unsigned char)text[i]))
+			return false;
+	return true;
+}
+
+/* The character that the two escapes here stand for together, 0 when they do not. */
+static unsigned paired_escapes(const char *text, size_t len)
+{
+	if (len < PAIR_ESCAPE || !is_unit_escape(text) || !is_unit_escape(text + UNIT_ESCAPE))
+		return 0;
+	unsigned high = escaped_unit(text + 2);
+	unsigned low = escaped_unit(text + UNIT_ESCAPE + 2);
+	if (!is_surrogate(high) || !is_surrogate(low) || high >= 0xdc00 || low < 0xdc00)
+		return 0;
+	return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+}
+
+/*
+ * The text with such characters written as they are: some of them, U+1D800 to U+1DFFF
+ * among others, json-c 0.16 takes for halves and replaces by U+FFFD.
+ */
+static void join_pairs(const char *text, size_t len, struct strbuf *out)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned point = text[i] == '\\' ? paired_escapes(text + i, len - i) : 0;
+		if (point != 0) {
+			const char bytes[] = {
+			    (char)(0xf0 | point >> 18), (char)(0x80 | (point >> 12 & 0x3f)),
+			    (char)(0x80 | (point >> 6 & 0x3f)), (char)(0x80 | (point & 0x3f))};
+			strbuf_add(out, bytes, sizeof(bytes));
+			i += PAIR_ESCAPE - 1;
+			continue;
+		}
+		strbuf_addc(out, text[i]);
+		if (text[i] == '\\' && i + 1 < len)
+			strbuf_addc(out, text[++i]);
+	}
+}
+
+/* json-c turns half a pair into U+FFFD; here it is an error.  No pairs are left. */
 static bool has_lone_surrogate(const char *text, size_t len)
 {
 	for (size_t i = 0; i + 1 < len; i++) {
 		if (text[i] != '\\')
 			continue;
-		if (text[i + 1] != 'u' || len - i < 6) {
-			i++;
-			continue;
-		}
-		unsigned unit = escaped_unit(text + i + 2);
-		i += 5;
-		if (unit >= 0xdc00 && unit <= 0xdfff)
+		i++;
+		if (text[i] == 'u' && is_surrogate(escaped_unit(text + i + 1)))
 			return true;
-		if (unit < 0xd800 || unit > 0xdbff)
-			continue;
-		if (len - i < 7 || text[i + 1] != '\\' || text[i + 2] != 'u')
-			return true;
-		unsigned low = escaped_unit(text + i + 3);
-		if (low < 0xdc00 || low > 0xdfff)
-			return true;
-		i += 6;
 	}
 	return false;
 }
@@ -176,8 +215,7 @@ static size_t string_bytes_of(const char *text, size_t len)
 			bytes++;
 		} else if (in_string) {
 			unsigned unit = escaped_unit(text + i + 1);
-			bool is_half = unit >= 0xd800 && unit <= 0xdfff; /* of four bytes */
-			bytes += unit < 0x80 ? 1 : unit < 0x800 || is_half ? 2 : 3;
+			bytes += unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3;
 			i += 4;
 		}
 	}
@@ -280,8 +318,12 @@ enum err json_parse(const char *text, size_t len, struct json_doc **out, struct 
 			       "broken JSON: a character or number that it does not have");
 	if (outline.deepest > MAX_DEPTH)
 		return err_set(why, ERR_MALFORMED, "the JSON text is nested too deep");
+	STRBUF_CLEANUP joined = STRBUF_INIT;
+	join_pairs(text, len, &joined);
+	if (joined.failed)
+		return err_set(why, ERR_NOMEM, "out of memory parsing JSON");
 	struct json_object *root = NULL;
-	enum err err = parse_whole(text, len, outline.colons, &root, why);
+	enum err err = parse_whole(joined.data, joined.len, outline.colons, &root, why);
 	if (err != ERR_OK)
 		return err;
 	*out = (struct json_doc *)root;

@@ -37,8 +37,18 @@ static void check_way_back(const char *text, size_t len)
 	json_doc_free(doc);
 }
 
+/* What a string holds is what the reference reads. */
+static void check_string(const char *text, size_t len, const char *name, const char *given)
+{
+	STRBUF_CLEANUP wanted = STRBUF_INIT;
+	bool found = reference_json_string(text, len, name, &wanted);
+	AN_INVARIANT(found == (given != NULL));
+	if (found)
+		AN_INVARIANT(strlen(given) == wanted.len && strcmp(given, wanted.data) == 0);
+}
+
 /* The fields that routes ask for: an error each time that there is no string to return. */
-static void check_fields(const struct json_doc *doc)
+static void check_fields(const struct json_doc *doc, const char *text, size_t len)
 {
 	static const char *const names[] = {"a", "username", "", "\xc3\xa9"};
 	struct json_fields f;
@@ -52,6 +62,7 @@ static void check_fields(const struct json_doc *doc)
 		const char *wanted = json_want_string(&f, names[i], 0, SIZE_MAX, &present);
 		AN_INVARIANT(wanted == needed && (present || needed == NULL));
 		expected = f.error_count;
+		check_string(text, len, names[i], needed);
 		if (needed != NULL)
 			check_way_back(needed, strlen(needed));
 	}
@@ -70,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AN_INVARIANT(err == (!taken ? ERR_MALFORMED : wanted.is_null ? ERR_INVALID : ERR_OK));
 	AN_INVARIANT((err == ERR_OK) == (doc != NULL && why.text[0] == '\0'));
 	if (doc != NULL)
-		check_fields(doc);
+		check_fields(doc, text, size);
 	json_doc_free(doc);
 	check_way_back(text, size);
 	return 0;

@@ -33,5 +33,7 @@ struct reference_json {
 	unsigned deep; /* arrays and objects inside one another */
 };
 struct reference_json reference_json(const char *text, size_t len);
+/* The string that the outermost object has under this name; false when it has none. */
+bool reference_json_string(const char *text, size_t len, const char *name, struct strbuf *out);
 
 #endif

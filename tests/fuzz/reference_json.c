@@ -13,6 +13,9 @@ struct reader {
 	const char *end;
 	unsigned depth;
 	unsigned deepest;
+	const char *wanted; /* the outermost member whose string goes to *found */
+	struct strbuf *found;
+	bool is_found;
 };
 
 static bool value(struct reader *r);
@@ -164,7 +167,15 @@ static bool member(struct reader *r, struct strbuf *names)
 	if (!string(r, &name) || !add_name(names, &name))
 		return false;
 	blanks(r);
-	return take(r, ':') && value(r);
+	if (!take(r, ':'))
+		return false;
+	bool is_wanted = r->wanted != NULL && r->depth == 1 && strcmp(name.data, r->wanted) == 0;
+	blanks(r);
+	if (!is_wanted || r->at == r->end || *r->at != '"')
+		return value(r);
+	r->is_found = string(r, r->found);
+	blanks(r);
+	return r->is_found;
 }
 
 static bool list(struct reader *r, char close)
@@ -230,4 +241,11 @@ struct reference_json reference_json(const char *text, size_t len)
 	blanks(&start);
 	return (struct reference_json){
 	    .taken = taken, .deep = r.deepest, .is_null = taken && *start.at == 'n'};
+}
+
+bool reference_json_string(const char *text, size_t len, const char *name, struct strbuf *out)
+{
+	struct reader r = {.at = text, .end = text + len, .wanted = name, .found = out};
+	blanks(&r);
+	return r.at < r.end && *r.at == '{' && value(&r) && r.is_found;
 }

@@ -128,6 +128,29 @@ static void test_all_field_errors_are_collected(void **state)
 	json_doc_free(doc);
 }
 
+static void expect_text(const char *json, const char *text)
+{
+	struct json_doc *doc;
+	struct json_fields f;
+	struct errmsg why = ERRMSG_INIT;
+	if (json_parse(json, strlen(json), &doc, &why) != ERR_OK)
+		fail_msg("%s: %s", json, why.text);
+	json_fields_init(&f, json_root(doc));
+	assert_string_equal(json_need_string(&f, "a", 0, 100), text);
+	json_doc_free(doc);
+}
+
+static void test_escapes_are_decoded(void **state)
+{
+	(void)state;
+	expect_text("{\"a\":\"\\u0041\\u00e9\\u20AC\\ud83d\\uDE00\"}",
+		    "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+	/* The lower 16 bits of these look like half a pair themselves. */
+	expect_text("{\"a\":\"x\\ud837\\ude0dx\"}", "x\xf0\x9d\xb8\x8dx");
+	expect_text("{\"\\ud837\\ude0d\":1,\"a\":\"\\udbff\\udfff\"}", "\xf4\x8f\xbf\xbf");
+	expect_text("{\"a\":\"\\\\ud83d\\\\ude00\\n\"}", "\\ud83d\\ude00\n");
+}
+
 static void test_body_that_is_no_object(void **state)
 {
 	(void)state;
@@ -178,6 +201,7 @@ int main(void)
 	    cmocka_unit_test(test_numbers_are_those_of_the_standard),
 	    cmocka_unit_test(test_depth_is_bounded),
 	    cmocka_unit_test(test_all_field_errors_are_collected),
+	    cmocka_unit_test(test_escapes_are_decoded),
 	    cmocka_unit_test(test_body_that_is_no_object),
 	    cmocka_unit_test(test_writer_puts_commas_and_nesting),
 	};
