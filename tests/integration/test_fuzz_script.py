@@ -13,16 +13,22 @@ import pytest
 from harness import SOURCE
 
 FUZZER = r"""#!/usr/bin/python3
-import os, shutil, signal, sys, time
+import os, signal, sys, time
 options = dict(a[1:].split("=", 1) for a in sys.argv[1:] if a.startswith("-"))
 paths = [a for a in sys.argv[1:] if not a.startswith("-")]
 here = os.path.dirname(__file__)
 broken = os.path.exists(os.path.join(here, "broken-run"))
+small = os.path.exists(os.path.join(here, "small"))
 if "set_cover_merge" in options and os.path.exists(os.path.join(here, "broken-merge")):
     sys.exit(1)
 if "set_cover_merge" in options:
-    for name in os.listdir(paths[1]):
-        shutil.copy(os.path.join(paths[1], name), paths[0])
+    files = [os.path.join(folder, name) for folder in paths[1:] for name in os.listdir(folder)]
+    with open(options["merge_control_file"], "w") as f:
+        print(len(files), 0, *files, sep="\n", file=f)
+        for i, path in enumerate(files):
+            # Each input reaches something of its own, and the larger ones more.
+            size = os.path.getsize(path)
+            print("FT", i, *(f"{size}{k:03}" for k in range(1 + size // 20)), file=f)
 elif "max_total_time" not in options:
     sys.exit(77 if broken else 0)
 elif broken:
@@ -35,7 +41,7 @@ else:
     signal.signal(signal.SIGUSR1, end)
     for i in range(100):
         with open(os.path.join(paths[0], "%040x" % i), "w") as f:
-            f.write("x" * (i * 20))
+            f.write("x" * (i + 200 if small else i * 20))
     print("#8\tNEW    cov: 12 ft: 34 corp: 1/1b", flush=True)
     time.sleep(float(options["max_total_time"]))
     end()
@@ -65,11 +71,12 @@ class Tree:
         _, said = run.communicate(timeout=60)
         return run.returncode, said
 
-    def break_target(self, what):
-        open(f"{os.path.dirname(self.program)}/broken-{what}", "w", encoding="utf-8").close()
+    def switch_on(self, what):
+        """Tells the program how to behave from now on: broken-run, broken-merge or small."""
+        open(f"{os.path.dirname(self.program)}/{what}", "w", encoding="utf-8").close()
 
-    def mend_target(self, what):
-        os.unlink(f"{os.path.dirname(self.program)}/broken-{what}")
+    def switch_off(self, what):
+        os.unlink(f"{os.path.dirname(self.program)}/{what}")
 
     def wait_until_it_fuzzes(self):
         log = os.path.join(self.state, "json/log")
@@ -146,7 +153,7 @@ def test_a_change_of_the_code_is_seen(tree):
 
 def test_a_finding_is_told_and_starts_the_count_anew(tree):
     tree.fuzz()
-    tree.break_target("run")
+    tree.switch_on("broken-run")
     status, said = tree.fuzz()
     path = os.path.join(tree.state, "json/findings/crash-1")
     assert status == 1 and f"{tree.program} {path}" in said
@@ -154,7 +161,7 @@ def test_a_finding_is_told_and_starts_the_count_anew(tree):
     # As long as it fails the target is left alone; afterwards it runs again.
     status, said = tree.fuzz()
     assert status == 1 and path in said and tree.record()["findings"] == 1
-    tree.mend_target("run")
+    tree.switch_off("broken-run")
     assert tree.fuzz()[0] == 0
     assert tree.record()["wall_s"] >= 1 and tree.record()["findings"] == 1
     assert os.listdir(os.path.join(tree.state, "json/mended")) == ["crash-1"]
@@ -166,15 +173,23 @@ def test_the_corpus_is_bounded_and_keeps_named_files(tree):
     tree.fuzz()
     kept = set(os.listdir(corpus))
     assert named and named < kept
-    new = kept - named
-    assert len(new) <= 60 and new == {f"{i:040x}" for i in range(len(new))}
-    assert sum(os.path.getsize(os.path.join(corpus, name)) for name in new) <= 32 * 1024
+    new = {name: os.path.getsize(os.path.join(corpus, name)) for name in kept - named}
+    # The largest reach most; small ones fill the room that is left.
+    assert 30 * 1024 < sum(new.values()) <= 32 * 1024
+    assert f"{99:040x}" in new and len(new) < 60
+
+
+def test_a_corpus_has_not_too_many_files(tree):
+    tree.switch_on("small")
+    tree.fuzz()
+    corpus = os.listdir(os.path.join(tree.path, "tests/fuzz/corpus/json"))
+    assert sum(re.fullmatch("[0-9a-f]{40}", name) is not None for name in corpus) == 60
 
 
 def test_a_corpus_that_cannot_be_renewed_stays(tree):
     corpus = os.path.join(tree.path, "tests/fuzz/corpus/json")
     before = set(os.listdir(corpus))
-    tree.break_target("merge")
+    tree.switch_on("broken-merge")
     status, said = tree.fuzz()
     assert status == 0 and "its corpus stays as it was" in said
     assert set(os.listdir(corpus)) == before

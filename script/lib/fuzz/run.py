@@ -89,32 +89,64 @@ def open_findings(target, build, state):
     return still
 
 
-def keep_corpus(target, build, state):
-    """
-    Renews what tests/fuzz/corpus holds of the inputs found: the fewest that reach what
-    all together reach, small ones first as far as there is room.  Files with a name of
-    their own stay; those named by a digest are libFuzzer's.
-    """
-    found = os.path.join(state, target.name, "corpus")
-    merged = os.path.join(state, target.name, "merged")
+def reached_by(target, build, state):
+    """The features that each input reaches, by its path."""
+    folder = os.path.join(state, target.name)
+    merged, control = os.path.join(folder, "merged"), os.path.join(folder, "merge")
     shutil.rmtree(merged, ignore_errors=True)
     os.makedirs(merged)
-    named = [name for name in os.listdir(target.seeds) if not DIGEST.fullmatch(name)]
-    for name in named:
-        shutil.copy(os.path.join(target.seeds, name), merged)
-    subprocess.run(NICE + [os.path.join(build, target.program), "-set_cover_merge=1", *LIMITS,
-                           merged, found, target.seeds],
+    if os.path.exists(control):
+        os.unlink(control)
+    subprocess.run(NICE + [os.path.join(build, target.program), "-set_cover_merge=1",
+                           f"-merge_control_file={control}", *LIMITS, merged,
+                           os.path.join(folder, "corpus"), target.seeds],
                    check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL, timeout=600)
-    new = sorted((os.path.getsize(os.path.join(merged, name)), name)
-                 for name in os.listdir(merged) if name not in named)
-    for name in os.listdir(target.seeds):
-        if name not in named:
-            os.unlink(os.path.join(target.seeds, name))
-    room = CORPUS_BYTES
-    for size, name in new[:CORPUS_FILES]:
-        room -= size
-        if room < 0:
-            break
-        shutil.copy(os.path.join(merged, name), target.seeds)
     shutil.rmtree(merged)
+    with open(control, encoding="utf-8") as f:
+        lines = f.read().splitlines()
+    paths = lines[2:2 + int(lines[0])]
+    reached = {}
+    for line in lines[2 + len(paths):]:
+        words = line.split()
+        if words[0] == "FT":
+            reached[paths[int(words[1])]] = frozenset(words[2:])
+    return reached
+
+
+def choose(reached, named):
+    """Those that together reach most beyond the named ones, as far as there is room."""
+    have = set().union(*(reached.get(path, ()) for path in named))
+    left = {path: os.path.getsize(path) for path in reached}
+    room = CORPUS_BYTES
+    chosen = []
+    while len(chosen) < CORPUS_FILES:
+        left = {path: size for path, size in left.items()
+                if size <= room and not reached[path] <= have}
+        if not left:
+            break
+        best = max(left, key=lambda path: (len(reached[path] - have), -left[path], path))
+        chosen.append(best)
+        have |= reached[best]
+        room -= left[best]
+    return chosen
+
+
+def keep_corpus(target, build, state):
+    """
+    Renews what tests/fuzz/corpus holds of the inputs found.  Files with a name of their
+    own stay; those named by a digest are libFuzzer's.
+    """
+    named = [os.path.join(target.seeds, name) for name in os.listdir(target.seeds)
+             if not DIGEST.fullmatch(name)]
+    chosen = choose(reached_by(target, build, state), named)
+    texts = {}
+    for path in chosen:
+        with open(path, "rb") as f:
+            texts[os.path.basename(path)] = f.read()
+    for name in os.listdir(target.seeds):
+        if DIGEST.fullmatch(name):
+            os.unlink(os.path.join(target.seeds, name))
+    for name, text in texts.items():
+        with open(os.path.join(target.seeds, name), "wb") as f:
+            f.write(text)
