@@ -375,7 +375,7 @@ static void test_threads_have_their_own_connections(void **state)
 {
 	enum { THREADS = 8 };
 	struct test_memcached *m = *state;
-	struct cache *c = open_cache(m->socket);
+	struct cache *c = open_cache_with(m->socket, PATIENT_MS);
 	pthread_t threads[THREADS];
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < THREADS; i++)
@@ -400,7 +400,7 @@ static void test_several_servers_share_the_keys(void **state)
 	test_memcached_start(&second);
 	char servers[256], name[32], text[32];
 	snprintf(servers, sizeof(servers), "%s,%s", m->socket, second.socket);
-	struct cache *c = open_cache(servers);
+	struct cache *c = open_cache_with(servers, PATIENT_MS);
 	assert_int_equal(cache_check(c, NULL), ERR_OK);
 	for (int i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "key %d", i);

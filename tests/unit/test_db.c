@@ -418,9 +418,9 @@ static void test_the_clients_hang_up_ends_a_statement(void **state)
 	db_set_deadline(f->db, &limit);
 	struct closer closer = {.fd = pair[1], .after_ms = 200};
 	pthread_t thread;
+	int64_t began = now_ms();
 	pthread_create(&thread, NULL, close_later, &closer);
 	struct db_result r;
-	int64_t began = now_ms();
 	assert_int_equal(db_query(f->db, &f->arena, "SELECT SLEEP(5)", DB_NO_BINDS, &r, &f->why),
 			 ERR_CANCELLED);
 	assert_in_range(now_ms() - began, 190, 200 + MS_SLACK);
