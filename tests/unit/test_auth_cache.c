@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "conf/conf.h"
+#include "shm/scoreboard.h"
 
 enum { TTL_MS = 1000, GRACE_MS = 60000, CACHE_SIZE = 64, CROWD = 8 };
 
@@ -27,6 +28,7 @@ struct database {
 	_Atomic int64_t delay_ms;
 	_Atomic unsigned hang_up; /* this many reads end with ERR_CANCELLED */
 	int64_t expires_us;       /* 0 for an hour from now */
+	struct auth *revokes;     /* a revocation comes while it is asked */
 };
 
 static void sleep_ms(int64_t ms)
@@ -42,6 +44,8 @@ static enum err load(void *context, const uint8_t digest[TOKEN_DIGEST_LEN],
 	atomic_fetch_add(&db->reads, 1);
 	int64_t delay = atomic_load(&db->delay_ms), left = deadline_left_ms(deadline);
 	sleep_ms(delay < left ? delay : left);
+	if (db->revokes != NULL)
+		auth_revoked(db->revokes);
 	if (deadline_passed(deadline))
 		return err_set(why, ERR_TIMEOUT, "the time is up");
 	if (atomic_load(&db->hang_up) > 0) {
@@ -499,6 +503,110 @@ static void test_the_metrics_token_comes_from_its_file(void **state)
 	with_metrics_file("", &auth, ERR_INVALID);
 }
 
+static void test_a_metrics_token_that_cannot_be_read_is_an_error(void **state)
+{
+	(void)state;
+	struct database db = {0};
+	struct errmsg why = ERRMSG_INIT;
+	struct auth *auth = NULL;
+	struct auth_config config = {.load = load,
+				     .load_context = &db,
+				     .cache_size = CACHE_SIZE,
+				     .password_hashes = 1,
+				     .metrics_token_file = "/nonexistent/token"};
+	assert_int_equal(auth_new(&config, &auth, &why), ERR_NOT_FOUND);
+	assert_null(auth);
+	config.metrics_token_file = "";
+	assert_int_equal(auth_new(&config, &auth, &why), ERR_OK);
+	/* Not even the text whose digest is all zero could be one. */
+	assert_false(auth_is_metrics_token(auth, "", 0));
+	auth_free(auth);
+	auth_free(NULL);
+}
+
+static void test_a_revocation_reaches_all_who_share_a_scoreboard(void **state)
+{
+	struct fixture *f = *state;
+	struct errmsg why = ERRMSG_INIT;
+	struct scoreboard *board;
+	struct auth *other;
+	assert_int_equal(scoreboard_open(&board, &why), ERR_OK);
+	const struct auth_config config = {.load = load,
+					   .load_context = &f->db,
+					   .board = board,
+					   .cache_ttl_ms = TTL_MS,
+					   .cache_size = CACHE_SIZE,
+					   .password_hashes = 1};
+	auth_free(f->auth);
+	assert_int_equal(auth_new(&config, &f->auth, &why), ERR_OK);
+	assert_int_equal(auth_new(&config, &other, &why), ERR_OK);
+	assert_int_equal(ask(f, f->token, false), ERR_OK);
+	assert_int_equal(f->db.reads, 1);
+	auth_revoked(other);
+	assert_int_equal(ask(f, f->token, false), ERR_OK);
+	assert_int_equal(f->db.reads, 2);
+	auth_free(other);
+	auth_free(f->auth);
+	f->auth = new_auth(&f->db, TTL_MS);
+	scoreboard_free(board);
+}
+
+static void test_one_caller_cleans_in_each_interval(void **state)
+{
+	struct fixture *f = *state;
+	assert_true(auth_cleaning_due(f->auth, 1000));
+	assert_false(auth_cleaning_due(f->auth, 1000));
+	advance_ms(f, 990);
+	assert_false(auth_cleaning_due(f->auth, 1000));
+	advance_ms(f, 11);
+	assert_true(auth_cleaning_due(f->auth, 1000));
+	assert_false(auth_cleaning_due(f->auth, 1000));
+}
+
+/* Of an outage nothing is known that the answers below would not show. */
+static void test_what_counts_as_an_outage(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		enum err answer;
+		enum err with_grace;
+	} cases[] = {{ERR_UNAVAILABLE, ERR_OK},
+		     {ERR_OVERLOADED, ERR_OK},
+		     {ERR_INTERNAL, ERR_INTERNAL},
+		     {ERR_NOMEM, ERR_NOMEM}};
+	assert_int_equal(ask(f, f->token, true), ERR_OK);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		f->db.answer = (int)cases[i].answer;
+		advance_ms(f, TTL_MS + 1);
+		assert_int_equal(ask(f, f->token, true), cases[i].with_grace);
+		assert_int_equal(ask(f, f->token, false), cases[i].answer);
+	}
+}
+
+static void test_grace_does_not_outlive_the_callers_own_time(void **state)
+{
+	struct fixture *f = *state;
+	struct principal principal;
+	assert_int_equal(ask(f, f->token, true), ERR_OK);
+	f->db.delay_ms = 60000;
+	advance_ms(f, TTL_MS + 1);
+	struct deadline deadline = deadline_in_ms(100);
+	assert_int_equal(
+	    auth_token(f->auth, f->token, TOKEN_TEXT_LEN, &deadline, true, &principal, NULL),
+	    ERR_TIMEOUT);
+}
+
+static void test_a_revocation_while_the_database_is_asked_ends_the_grace(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, f->token, true), ERR_OK);
+	f->db.answer = ERR_UNAVAILABLE;
+	f->db.revokes = f->auth;
+	advance_ms(f, TTL_MS + 1);
+	assert_int_equal(ask(f, f->token, true), ERR_UNAVAILABLE);
+	f->db.revokes = NULL;
+}
+
 static void test_sign_ins_leave_threads_free(void **state)
 {
 	(void)state;
@@ -543,6 +651,12 @@ int main(void)
 	    TEST(test_waiting_for_another_ends_at_the_deadline),
 	    TEST(test_many_threads_never_get_another_ones_principal),
 	    TEST(test_the_metrics_token_comes_from_its_file),
+	    TEST(test_a_metrics_token_that_cannot_be_read_is_an_error),
+	    TEST(test_a_revocation_reaches_all_who_share_a_scoreboard),
+	    TEST(test_one_caller_cleans_in_each_interval),
+	    TEST(test_what_counts_as_an_outage),
+	    TEST(test_grace_does_not_outlive_the_callers_own_time),
+	    TEST(test_a_revocation_while_the_database_is_asked_ends_the_grace),
 	    TEST(test_sign_ins_leave_threads_free),
 	};
 	return cmocka_run_group_tests_name("auth_cache", tests, NULL, NULL);

@@ -7,7 +7,9 @@
 /* clang-format on */
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "auth/password.h"
@@ -36,6 +38,46 @@ static void test_a_hash_matches_its_password_alone(void **state)
 	assert_int_equal(password_verify(hasher, hash, "correct horsf", &deadline, &matches, NULL),
 			 ERR_OK);
 	assert_false(matches);
+	password_hasher_free(hasher);
+}
+
+static void test_a_text_that_is_no_hash_is_an_error(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, 1);
+	struct deadline deadline = deadline_in_ms(60000);
+	char hash[PASSWORD_HASH_SIZE], broken[PASSWORD_HASH_SIZE + 2];
+	bool matches = true;
+	assert_int_equal(password_hash(hasher, "correct horse", &deadline, hash, NULL), ERR_OK);
+	size_t len = strlen(hash);
+	/* Cut off anywhere, continued, and with each of its signs replaced. */
+	for (size_t i = 0; i <= len; i++) {
+		snprintf(broken, sizeof(broken), "%.*s", (int)i, hash);
+		if (i == len)
+			snprintf(broken, sizeof(broken), "%sA", hash);
+		assert_int_equal(
+		    password_verify(hasher, broken, "correct horse", &deadline, &matches, NULL),
+		    ERR_INTERNAL);
+		assert_true(matches);
+	}
+	for (const char *at = hash; (at = strpbrk(at, "$=,")) != NULL; at++) {
+		snprintf(broken, sizeof(broken), "%s", hash);
+		broken[at - hash] = '!';
+		assert_int_equal(
+		    password_verify(hasher, broken, "correct horse", &deadline, &matches, NULL),
+		    ERR_INTERNAL);
+		assert_true(matches);
+	}
+	/* No cost at all, and more than there can be. */
+	static const char *const costs[] = {"m=0,t=2", "m=65536,t=0", "m=99999999999,t=2"};
+	for (size_t i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
+		snprintf(broken, sizeof(broken), "$argon2id$v=19$%s%s", costs[i],
+			 strstr(hash, ",p=1$"));
+		assert_int_equal(
+		    password_verify(hasher, broken, "correct horse", &deadline, &matches, NULL),
+		    ERR_INTERNAL);
+		assert_true(matches);
+	}
 	password_hasher_free(hasher);
 }
 
@@ -147,6 +189,60 @@ static void test_waiting_ends_at_the_deadline(void **state)
 	password_hasher_free(hasher);
 }
 
+static void test_hashing_waits_for_its_turn_too(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, 0);
+	struct deadline passed = deadline_in_ms(-1), enough = deadline_in_ms(60000);
+	char hash[PASSWORD_HASH_SIZE] = "untouched";
+	struct attempt attempt_at_once = {.hasher = hasher, .limit_ms = 60000};
+	pthread_barrier_t start;
+	pthread_t thread;
+	/* One hash is under way for about as long as this thread needs to be refused. */
+	enum err err = ERR_OK;
+	for (int i = 0; i < 20 && err == ERR_OK; i++) {
+		pthread_barrier_init(&start, NULL, 2);
+		attempt_at_once.start = &start;
+		assert_int_equal(pthread_create(&thread, NULL, attempt, &attempt_at_once), 0);
+		pthread_barrier_wait(&start);
+		nanosleep(&(struct timespec){.tv_nsec = 5 * NS_PER_MS}, NULL);
+		err = password_hash(hasher, "correct horse", &passed, hash, NULL);
+		pthread_join(thread, NULL);
+		pthread_barrier_destroy(&start);
+	}
+	assert_int_equal(err, ERR_OVERLOADED);
+	assert_int_equal(password_hash(hasher, "correct horse", &enough, hash, NULL), ERR_OK);
+	password_hasher_free(hasher);
+	password_hasher_free(NULL);
+}
+
+/* Without room for the 64 MB: all the address space that is left is what there is already. */
+static void test_without_memory_nobody_is_let_in_or_turned_away(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, 1);
+	struct deadline deadline = deadline_in_ms(60000);
+	char hash[PASSWORD_HASH_SIZE], other[PASSWORD_HASH_SIZE];
+	bool matches = true;
+	struct rlimit before;
+	assert_int_equal(password_hash(hasher, "correct horse", &deadline, hash, NULL), ERR_OK);
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	const struct rlimit none = {.rlim_cur = 1, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+	enum err hashing = password_hash(hasher, "correct horse", &deadline, other, NULL);
+	enum err checking =
+	    password_verify(hasher, hash, "correct horse", &deadline, &matches, NULL);
+	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+	assert_int_equal(hashing, ERR_NOMEM);
+	assert_int_equal(checking, ERR_NOMEM);
+	assert_true(matches);
+	/* Both turns were given back. */
+	assert_int_equal(password_verify(hasher, hash, "correct horse", &deadline, &matches, NULL),
+			 ERR_OK);
+	assert_true(matches);
+	password_hasher_free(hasher);
+}
+
 static void test_bad_new_passwords_are_refused(void **state)
 {
 	(void)state;
@@ -176,10 +272,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_a_hash_matches_its_password_alone),
+	    cmocka_unit_test(test_a_text_that_is_no_hash_is_an_error),
 	    cmocka_unit_test(test_an_unknown_user_costs_the_same_work),
 	    cmocka_unit_test(test_all_get_a_turn_when_there_is_room_to_wait),
 	    cmocka_unit_test(test_too_many_waiting_are_refused_at_once),
 	    cmocka_unit_test(test_waiting_ends_at_the_deadline),
+	    cmocka_unit_test(test_hashing_waits_for_its_turn_too),
+	    cmocka_unit_test(test_without_memory_nobody_is_let_in_or_turned_away),
 	    cmocka_unit_test(test_bad_new_passwords_are_refused),
 	};
 	return cmocka_run_group_tests_name("auth_password", tests, NULL, NULL);

@@ -48,7 +48,22 @@ static void test_other_texts_are_no_tokens(void **state)
 	assert_false(token_well_formed(text, TOKEN_TEXT_LEN + 1));
 	text[10] = '+';
 	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	/* Each class of base64url up to its ends, and the characters beside them. */
+	for (const char *at = "azAZ09-_"; *at != '\0'; at++) {
+		text[10] = *at;
+		assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
+	}
+	for (const char *at = "`{@[/:,.^+=\xff"; *at != '\0'; at++) {
+		text[10] = *at;
+		assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	}
 	text[10] = 'a';
+	text[TOKEN_TEXT_LEN - 1] = '=';
+	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	text[TOKEN_TEXT_LEN - 1] = 'a';
+	text[4] = '=';
+	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	text[4] = 'a';
 	assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
 	text[0] = 'Z';
 	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
@@ -86,6 +101,7 @@ static void test_cache_returns_what_was_put_last(void **state)
 	assert_false(token_cache_get(cache, &key, out));
 	assert_int_equal(token_cache_count(cache), 0);
 	token_cache_free(cache);
+	token_cache_free(NULL);
 }
 
 static void test_cache_is_bounded_and_forgets_the_oldest(void **state)

@@ -68,6 +68,47 @@ static void test_numbers_take_digits_only(void **state)
 	assert_false(num_i64("-", 1, INT64_MIN, INT64_MAX, &i));
 }
 
+static bool i64(const char *text, int64_t min, int64_t max, int64_t *out)
+{
+	return num_i64(text, strlen(text), min, max, out);
+}
+
+static void test_signed_numbers_keep_their_bounds(void **state)
+{
+	(void)state;
+	int64_t i = 7;
+	assert_true(i64("-5", -5, 5, &i) && i == -5);
+	assert_true(i64("5", -5, 5, &i) && i == 5);
+	assert_true(i64("0", 0, 0, &i) && i == 0);
+	assert_true(i64("-0", 0, 0, &i) && i == 0);
+	assert_true(i64("9223372036854775807", INT64_MIN, INT64_MAX, &i) && i == INT64_MAX);
+	i = 7;
+	const char *bad[] = {"-6", "6", "", "-", "--1", "+1", " 1", "5-", "-9223372036854775809"};
+	for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++)
+		assert_false(i64(bad[k], -5, 5, &i));
+	/* It would be a positive number if its sign were lost. */
+	assert_false(i64("-9223372036854775809", INT64_MIN, INT64_MAX, &i));
+	assert_false(i64("-18446744073709551615", INT64_MIN, INT64_MAX, &i));
+	assert_false(num_i64("-1", 0, INT64_MIN, INT64_MAX, &i));
+	assert_true(i == 7);
+}
+
+static void test_unsigned_numbers_keep_their_bounds(void **state)
+{
+	(void)state;
+	uint64_t u = 7;
+	assert_true(num_u64s("10", 10, 20, &u) && u == 10);
+	assert_true(num_u64s("20", 10, 20, &u) && u == 20);
+	assert_true(num_u64("123", 2, 0, 20, &u) && u == 12);
+	u = 7;
+	/* The characters beside the digits. */
+	assert_false(num_u64s("1:", 0, UINT64_MAX, &u));
+	assert_false(num_u64s("1/", 0, UINT64_MAX, &u));
+	assert_false(num_u64s("18446744073709551619", 0, UINT64_MAX, &u));
+	assert_false(num_u64s("99999999999999999999", 0, UINT64_MAX, &u));
+	assert_true(u == 7);
+}
+
 static void test_utf8_refuses_what_rfc3629_does(void **state)
 {
 	(void)state;
@@ -155,6 +196,8 @@ int main(void)
 	    cmocka_unit_test(test_strbuf_grows_and_keeps_its_terminator),
 	    cmocka_unit_test(test_arena_stops_at_its_limit),
 	    cmocka_unit_test(test_numbers_take_digits_only),
+	    cmocka_unit_test(test_signed_numbers_keep_their_bounds),
+	    cmocka_unit_test(test_unsigned_numbers_keep_their_bounds),
 	    cmocka_unit_test(test_utf8_refuses_what_rfc3629_does),
 	    cmocka_unit_test(test_control_characters_are_found),
 	    cmocka_unit_test(test_escape_repairs_and_escapes),

@@ -56,6 +56,8 @@ static void check(size_t head_len, size_t body_len, size_t piece)
 	size_t announced = codec_answer_left(&a);
 	collect(&a, piece, &wire);
 	assert_int_equal(wire.len, announced);
+	struct iovec iov[CODEC_ANSWER_IOV];
+	assert_int_equal(codec_answer_iov(&a, iov), 0);
 
 	peer_answer_init(&answer);
 	assert_true(peer_parse(&answer, wire.data, wire.len, &used));

@@ -173,6 +173,30 @@ static void test_get_values_answers_each_known_name_once(void **state)
 	seen_release(&s);
 }
 
+static void test_between_requests_nothing_is_pending(void **state)
+{
+	(void)state;
+	struct codec c;
+	size_t used;
+	STRBUF_CLEANUP bytes = STRBUF_INIT;
+	peer_record(&bytes, FCGI_GET_VALUES, 0, "", 0, 0);
+	codec_init(&c, &seen_limits);
+	assert_true(codec_between(&c));
+	assert_int_equal(codec_feed(&c, bytes.data, 1, &used), CODEC_MORE);
+	assert_false(codec_between(&c));
+	assert_int_equal(codec_feed(&c, bytes.data + 1, bytes.len - 1, &used), CODEC_REPLY);
+	assert_false(codec_between(&c));
+	codec_replied(&c);
+	assert_true(codec_between(&c));
+	strbuf_clear(&bytes);
+	peer_begin(&bytes, 1, FCGI_RESPONDER, true);
+	assert_int_equal(codec_feed(&c, bytes.data, bytes.len, &used), CODEC_MORE);
+	assert_false(codec_between(&c));
+	codec_reset(&c);
+	assert_true(codec_between(&c));
+	codec_release(&c);
+}
+
 static void test_get_values_is_bounded(void **state)
 {
 	(void)state;
@@ -367,6 +391,7 @@ int main(void)
 	    cmocka_unit_test(test_streams_may_interleave),
 	    cmocka_unit_test(test_without_keep_conn_the_connection_is_not_kept),
 	    cmocka_unit_test(test_get_values_answers_each_known_name_once),
+	    cmocka_unit_test(test_between_requests_nothing_is_pending),
 	    cmocka_unit_test(test_get_values_is_bounded),
 	    cmocka_unit_test(test_other_management_records_are_unknown),
 	    cmocka_unit_test(test_abort_ends_the_request),

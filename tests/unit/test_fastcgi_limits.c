@@ -37,6 +37,9 @@ static const struct refusal_case refusals[] = {
     {PAIRS("\1\1xy\3\1a\0bc"), "", ERR_MALFORMED, "x=y;"},
     {PAIRS("\0\1b"), "", ERR_MALFORMED, ""},
     {PAIRS("\1\1ab\5"), "", ERR_MALFORMED, "a=b;"},
+    {PAIRS("\1\1ab\1\xff\0\0\1a"), "", ERR_MALFORMED, "a=b;"},
+    {PAIRS("\x80\0\0"), "", ERR_MALFORMED, ""},
+    {PAIRS("\11\1HTTP_HOSXa\11\1HTTP_HOSXb"), "", ERR_OK, "HTTP_HOSX=a, b;"},
     {PAIRS("\1\1ab\1\1a"), "", ERR_MALFORMED, "a=b;"},
     {PAIRS("\1\x80\0\0"), "", ERR_MALFORMED, ""},
     {PAIRS("\xff\xff\xff\xff\xff\xff\xff\xff"

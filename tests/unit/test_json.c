@@ -6,6 +6,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -34,6 +35,10 @@ static void test_valid_texts_are_taken(void **state)
 			      "true",
 			      "{\"a\":{\"a\":[{\"a\":1}]}}",
 			      "\"\\ud83d\\ude00\"",
+			      "\"\\uDBFF\\uDFFF\"",
+			      "\"\\ud800\\udc00\"",
+			      "\"\\ue000\\ud7ff\\u0001\"",
+			      "\"\\\\u0000\\\\ud800\\\\\"",
 			      "\"a:b\\\"c:d\"",
 			      "{\"k\\\"\":1}"};
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -56,6 +61,15 @@ static void test_what_is_not_strict_json_is_refused(void **state)
 			     "\"\\ud800\"",
 			     "\"\\ude00\"",
 			     "\"\\ud800\\u0041\"",
+			     "\"\\uD800\"",
+			     "\"\\udbff \\udc00\"",
+			     "\"\\ud800\\n12345\"",
+			     "\"\\ud800x12345\"",
+			     "\"\\ud800\\ue000\"",
+			     "\"\\uDFFF\"",
+			     "\"\\u\"",
+			     "\"\\u00",
+			     "\"\\",
 			     "\"\\u0000\"",
 			     "\"\xff\"",
 			     "\"a\nb\"",
@@ -151,6 +165,43 @@ static void test_escapes_are_decoded(void **state)
 	expect_text("{\"a\":\"\\\\ud83d\\\\ude00\\n\"}", "\\ud83d\\ude00\n");
 }
 
+static void test_a_text_may_not_be_endless(void **state)
+{
+	(void)state;
+	/* It is refused before a byte of it is read. */
+	assert_int_equal(parse("", (size_t)INT_MAX + 1), ERR_TOO_LARGE);
+}
+
+static void test_lengths_are_inclusive_and_may_be_left_out(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"a\":\"xyz\"}";
+	struct json_doc *doc;
+	struct errmsg why = ERRMSG_INIT;
+	struct json_fields f;
+	bool present;
+	assert_int_equal(json_parse(text, strlen(text), &doc, &why), ERR_OK);
+	json_fields_init(&f, json_root(doc));
+	assert_string_equal(json_want_string(&f, "a", 3, 3, &present), "xyz");
+	assert_true(present);
+	assert_int_equal(f.error_count, 0);
+	assert_null(json_want_string(&f, "a", 1, 2, &present));
+	assert_null(json_want_string(&f, "a", 4, 9, &present));
+	assert_true(present);
+	assert_int_equal(f.error_count, 2);
+	json_doc_free(doc);
+}
+
+static void test_field_errors_are_bounded(void **state)
+{
+	(void)state;
+	struct json_fields f = {0};
+	for (int i = 0; i < 2 * JSON_FIELD_ERRORS_MAX; i++)
+		json_field_error(&f, "field", "number %d", i);
+	assert_int_equal(f.error_count, JSON_FIELD_ERRORS_MAX);
+	assert_string_equal(f.errors[JSON_FIELD_ERRORS_MAX - 1].detail, "number 15");
+}
+
 static void test_body_that_is_no_object(void **state)
 {
 	(void)state;
@@ -159,7 +210,10 @@ static void test_body_that_is_no_object(void **state)
 	assert_int_equal(json_parse("[1]", 3, &doc, &why), ERR_OK);
 	struct json_fields f;
 	json_fields_init(&f, json_root(doc));
+	bool present = true;
 	assert_null(json_need_string(&f, "a", 1, 5));
+	assert_null(json_want_string(&f, "a", 1, 5, &present));
+	assert_false(present);
 	assert_int_equal(f.error_count, 1);
 	assert_string_equal(f.errors[0].field, "body");
 	json_doc_free(doc);
@@ -193,6 +247,76 @@ static void test_writer_puts_commas_and_nesting(void **state)
 	assert_int_equal(parse(b.data, b.len), ERR_OK);
 }
 
+/* What the writer makes of a real number. */
+static void assert_real(double value, int decimals, const char *expected)
+{
+	STRBUF_CLEANUP b = STRBUF_INIT;
+	struct json_writer w;
+	json_init(&w, &b);
+	json_real(&w, value, decimals);
+	assert_string_equal(b.data, expected);
+}
+
+static void test_reals_have_the_decimals_asked_for(void **state)
+{
+	(void)state;
+	assert_real(2.5, 0, "3");
+	assert_real(-2.4, 0, "-2");
+	assert_real(-0.004, 2, "0.00");
+	assert_real(-0.005, 2, "-0.01");
+	assert_real(0.999, 2, "1.00");
+	assert_real(1.000001, 6, "1.000001");
+	assert_real(999999999.5, 1, "999999999.5");
+	assert_real(1e9, 2, "1000000000.00");
+	assert_real(-1e9, 0, "-1000000000");
+	assert_real(INFINITY, 2, "null");
+}
+
+static void test_writer_knows_every_kind_of_value(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP b = STRBUF_INIT;
+	struct json_writer w;
+	json_init(&w, &b);
+	json_array(&w);
+	json_string(&w, NULL);
+	json_stringn(&w, "abc", 2);
+	json_uint(&w, UINT64_MAX);
+	json_bool(&w, true);
+	json_raw(&w, "[7]", 3);
+	json_array(&w);
+	json_array(&w);
+	json_end(&w);
+	json_int(&w, 1);
+	json_end(&w);
+	json_object(&w);
+	json_put_null(&w, "n");
+	json_put_int(&w, "i", INT64_MIN);
+	json_put_uint(&w, "u", 8);
+	json_put_time(&w, "t", INT64_C(1700000000123456));
+	json_put_time_legacy(&w, "l", INT64_C(1700000000123456));
+	json_end(&w);
+	json_end(&w);
+	assert_true(json_ok(&w));
+	assert_string_equal(
+	    b.data,
+	    "[null,\"ab\",18446744073709551615,true,[7],[[],1],{\"n\":null,\"i\":-"
+	    "9223372036854775808,"
+	    "\"u\":8,\"t\":\"2023-11-14T22:13:20.123Z\",\"l\":\"2023-11-14T22:13:20.123456\"}]");
+}
+
+static void test_writer_tells_when_memory_was_short(void **state)
+{
+	(void)state;
+	struct strbuf b = STRBUF_INIT;
+	struct json_writer w;
+	b.failed = true; /* as after an allocation that failed */
+	json_init(&w, &b);
+	json_int(&w, 1);
+	assert_false(json_ok(&w));
+	assert_int_equal(b.len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,8 +326,14 @@ int main(void)
 	    cmocka_unit_test(test_depth_is_bounded),
 	    cmocka_unit_test(test_all_field_errors_are_collected),
 	    cmocka_unit_test(test_escapes_are_decoded),
+	    cmocka_unit_test(test_a_text_may_not_be_endless),
+	    cmocka_unit_test(test_lengths_are_inclusive_and_may_be_left_out),
+	    cmocka_unit_test(test_field_errors_are_bounded),
 	    cmocka_unit_test(test_body_that_is_no_object),
 	    cmocka_unit_test(test_writer_puts_commas_and_nesting),
+	    cmocka_unit_test(test_reals_have_the_decimals_asked_for),
+	    cmocka_unit_test(test_writer_knows_every_kind_of_value),
+	    cmocka_unit_test(test_writer_tells_when_memory_was_short),
 	};
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
