@@ -69,11 +69,15 @@ def check(load, at_least=200, slowest=2.0):
     assert load.slowest() < slowest
 
 
-def samples_published(stack):
+def metric(stack, name):
     for line in Api(stack.url).get("/metrics").text.splitlines():
-        if line.startswith('ziggie_samples_total{result="published"}'):
+        if line.startswith(name + " "):
             return int(line.split()[-1])
-    raise AssertionError("no count of samples")
+    raise AssertionError(f"{name} is missing")
+
+
+def samples_published(stack):
+    return metric(stack, 'ziggie_samples_total{result="published"}')
 
 
 @pytest.mark.concurrency
@@ -89,15 +93,27 @@ def test_killing_memcached(faulty):
 
 
 def test_a_memcached_that_does_not_answer(faulty):
+    """It costs a time limit now and then, not one for each request; then it is used again."""
+    hits = 'ziggie_cache_lookups_total{tier="memcached",result="hit"}'
     with Load(faulty) as load:
         time.sleep(1)
+        errors, skipped = (metric(faulty, f"ziggie_cache_{what}_total")
+                           for what in ("errors", "skipped"))
         faulty.kill("memcached", signal.SIGSTOP)
         try:
             time.sleep(5)
+            while_stalled = len(load.answers)
+            errors = metric(faulty, "ziggie_cache_errors_total") - errors
+            skipped = metric(faulty, "ziggie_cache_skipped_total") - skipped
+            assert Api(faulty.url).get("/api/health").json()["caching"] == "unavailable"
         finally:
             faulty.kill("memcached", signal.SIGCONT)
-        time.sleep(1)
+        before = metric(faulty, hits)
+        wait_for(lambda: metric(faulty, hits) > before + 3, 10, "use of memcached")
     check(load)
+    assert while_stalled > 100
+    # Each process waits for one exchange a second, whatever it is asked.
+    assert 0 < errors <= 3 * 8 and skipped > 0
 
 
 def test_killing_ziggie_jobs(faulty):
