@@ -197,6 +197,8 @@ static void open_missing(struct db_pool *pool)
 		}
 		pool_opened(pool, slot, db);
 		pool_put(pool, slot);
+		if (pool->used + pool->opening == 0)
+			pthread_cond_signal(&pool->drained);
 	}
 }
 

@@ -37,6 +37,9 @@ struct fixture {
 	bool is_long;
 };
 
+/* Most of it for the listening socket, which waits three seconds for one that is in use. */
+#define LIMIT_NS (15 * NS_PER_S)
+
 static struct fixture fixture;
 
 /* ---- what is started, and ended again ---- */
@@ -174,9 +177,12 @@ static unsigned try_fault(struct fixture *f, const struct start *start, const st
 {
 	struct errmsg why = ERRMSG_INIT;
 	unsigned files = open_files();
+	int64_t began = clock_mono_ns();
 	fault_arm(fault);
 	enum err err = start->run(f, &why);
 	unsigned calls = fault_lift();
+	if (clock_mono_ns() - began > LIMIT_NS)
+		blame(start, fault, "it took too long to start and to end");
 	unlink(f->pid);
 	unlink(f->listening);
 	if (err != ERR_OK && why.text[0] == '\0')
@@ -223,6 +229,7 @@ static void test_starts(void **state)
 	    {FAULT_SOCKET, EMFILE},       {FAULT_BIND, EACCES},      {FAULT_LISTEN, EADDRINUSE},
 	    {FAULT_EPOLL_CREATE, EMFILE}, {FAULT_EPOLL_CTL, ENOSPC}, {FAULT_EVENTFD, EMFILE},
 	    {FAULT_GETRLIMIT, EPERM},     {FAULT_THREAD, EAGAIN},    {FAULT_STATVFS, EIO},
+	    {FAULT_POLL, ENOMEM},
 	};
 	struct fixture *f = *state;
 	unsigned all = 0;
