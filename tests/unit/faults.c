@@ -1,6 +1,7 @@
 #include "faults.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -185,29 +186,45 @@ WRAPPED(void *, aligned_alloc, size_t alignment, size_t size)
 
 #endif
 
+/*
+ * What a library does not survive is spared, here and below: libmemcached 1.1 aborts when
+ * it has no memory to note an error.
+ */
+static bool is_spared(const void *caller)
+{
+	Dl_info info;
+	return dladdr(caller, &info) != 0 && strstr(info.dli_fname, "libmemcached") != NULL;
+}
+
+static bool no_memory(const void *caller)
+{
+	return !spared && atomic_load_explicit(&armed.call, memory_order_acquire) == FAULT_MEMORY &&
+	       !is_spared(caller) && fails(FAULT_MEMORY);
+}
+
 FRONT(void *, malloc, size_t size)
 {
-	return fails(FAULT_MEMORY) ? NULL : BACK(malloc)(size);
+	return no_memory(__builtin_return_address(0)) ? NULL : BACK(malloc)(size);
 }
 
 FRONT(void *, calloc, size_t count, size_t size)
 {
-	return fails(FAULT_MEMORY) ? NULL : BACK(calloc)(count, size);
+	return no_memory(__builtin_return_address(0)) ? NULL : BACK(calloc)(count, size);
 }
 
 FRONT(void *, realloc, void *old, size_t size)
 {
-	return fails(FAULT_MEMORY) ? NULL : BACK(realloc)(old, size);
+	return no_memory(__builtin_return_address(0)) ? NULL : BACK(realloc)(old, size);
 }
 
 FRONT(void *, reallocarray, void *old, size_t count, size_t size)
 {
-	return fails(FAULT_MEMORY) ? NULL : BACK(reallocarray)(old, count, size);
+	return no_memory(__builtin_return_address(0)) ? NULL : BACK(reallocarray)(old, count, size);
 }
 
 FRONT(void *, aligned_alloc, size_t alignment, size_t size)
 {
-	return fails(FAULT_MEMORY) ? NULL : BACK(aligned_alloc)(alignment, size);
+	return no_memory(__builtin_return_address(0)) ? NULL : BACK(aligned_alloc)(alignment, size);
 }
 
 WRAPPED(char *, strdup, const char *text)
@@ -215,12 +232,9 @@ WRAPPED(char *, strdup, const char *text)
 	return fails(FAULT_MEMORY) ? NULL : __real_strdup(text);
 }
 
-/*
- * What the libraries do not survive is spared: json-c 0.16 does not look whether it got a
- * copy of a member's name, and Connector/C 3.3 crashes while connecting.
- */
 #ifndef ZIGGIE_SANITIZED
 
+/* json-c 0.16 does not look whether it got a copy of a member's name. */
 char *strdup(const char *text)
 {
 	size_t size = strlen(text) + 1;
@@ -230,6 +244,7 @@ char *strdup(const char *text)
 
 #endif
 
+/* Connector/C 3.3 crashes without memory while it connects. */
 WRAPPED(void *, mysql_real_connect, void *mysql, const char *host, const char *user,
 	const char *password, const char *database, unsigned port, const char *path,
 	unsigned long flags)
