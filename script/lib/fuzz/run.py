@@ -68,9 +68,12 @@ class Run:
 
 
 def still_fails(target, build, path):
-    done = subprocess.run([os.path.join(build, target.program), *LIMITS, path], check=False,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL, timeout=PATIENCE)
+    try:
+        done = subprocess.run([os.path.join(build, target.program), *LIMITS, path], check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return True
     return done.returncode != 0
 
 
