@@ -8,6 +8,7 @@
 
 #include "support.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,4 +99,15 @@ void test_memcached_stop(struct test_memcached *m)
 		test_memcached_kill(m);
 	unlink(m->socket);
 	rmdir(m->dir);
+}
+
+unsigned test_open_files(void)
+{
+	unsigned count = 0;
+	DIR *dir = opendir("/proc/self/fd");
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count;
 }

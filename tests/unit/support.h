@@ -1,6 +1,6 @@
 /*
- * What unit tests share: a private memcached.  Failing to set it up fails the test
- * that asked.
+ * What unit tests share: a private memcached, and what is small.  Failing to set it up
+ * fails the test that asked.
  */
 #ifndef ZIGGIE_TESTS_SUPPORT_H
 #define ZIGGIE_TESTS_SUPPORT_H
@@ -26,5 +26,8 @@ void test_memcached_resume(struct test_memcached *m);
 void test_memcached_stop(struct test_memcached *m);
 
 void test_sleep_ms(unsigned ms);
+
+/* How many descriptors this process has open. */
+unsigned test_open_files(void);
 
 #endif

@@ -16,7 +16,6 @@
 /* clang-format on */
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
@@ -31,7 +30,7 @@
 #include "base/num.h"
 #include "faults.h"
 #include "fcgi_peer.h"
-#include "support_mariadb.h"
+#include "support.h"
 #include "whole_worker.h"
 
 enum {
@@ -523,23 +522,12 @@ static void test_chance(void **state)
 
 /* ---- nothing is left behind ---- */
 
-static unsigned open_files(void)
-{
-	unsigned count = 0;
-	DIR *dir = opendir("/proc/self/fd");
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
-
 /* The pool opens again what was discarded. */
 static void wait_for_open_files(unsigned most)
 {
-	for (unsigned try = 0; open_files() > most; try++) {
+	for (unsigned try = 0; test_open_files() > most; try++) {
 		if (try == RECOVERY_TRIES)
-			fail_msg("%u descriptors are open, more than %u", open_files(), most);
+			fail_msg("%u descriptors are open, more than %u", test_open_files(), most);
 		test_sleep_ms(RECOVERY_PAUSE_MS);
 	}
 }
@@ -560,7 +548,7 @@ static void test_nothing_leaks(void **state)
 						ROW(FAULT_OPEN, EMFILE, true, ALL)};
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
 		expect_right(*state, i, &(struct fault){.call = FAULT_NONE});
-	unsigned files = open_files();
+	unsigned files = test_open_files();
 	size_t heap = heap_in_use();
 	TRY(*state, rows);
 	wait_for_open_files(files);

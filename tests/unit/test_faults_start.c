@@ -13,7 +13,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 #include "faults.h"
 #include "../../jobs/sampler.h"
 #include "shm/scoreboard.h"
+#include "support.h"
 #include "supervisor/listen.h"
 #include "supervisor/pidfile.h"
 #include "whole_worker.h"
@@ -153,17 +153,6 @@ static const struct start {
 
 /* ---- all calls in turn ---- */
 
-static unsigned open_files(void)
-{
-	unsigned count = 0;
-	DIR *dir = opendir("/proc/self/fd");
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static void blame(const struct start *start, const struct fault *fault, const char *what)
 {
 	fail_msg("%s, %s number %u failing%s with \"%s\": %s", start->name,
@@ -176,7 +165,7 @@ static void blame(const struct start *start, const struct fault *fault, const ch
 static unsigned try_fault(struct fixture *f, const struct start *start, const struct fault *fault)
 {
 	struct errmsg why = ERRMSG_INIT;
-	unsigned files = open_files();
+	unsigned files = test_open_files();
 	int64_t began = clock_mono_ns();
 	fault_arm(fault);
 	enum err err = start->run(f, &why);
@@ -189,7 +178,7 @@ static unsigned try_fault(struct fixture *f, const struct start *start, const st
 		blame(start, fault, "no reason is given");
 	if (calls > CALLS_MAX)
 		blame(start, fault, "something spins");
-	if (open_files() > files)
+	if (test_open_files() > files)
 		blame(start, fault, "a descriptor stays open");
 	return calls;
 }
