@@ -473,17 +473,17 @@ static void test_a_killed_connection_is_unavailable(void **state)
 
 /* Transactions */
 
+static enum err add_to(struct db_conn *db, int id, struct errmsg *why)
+{
+	return db_exec(db, "UPDATE counters SET n = n + 1 WHERE id = ?", DB_BINDS(db_i64(id)), NULL,
+		       why);
+}
+
 static enum err add_to_both(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	const int *ids = arg;
-	for (int i = 0; i < 2; i++) {
-		enum err err = db_exec(db, "UPDATE counters SET n = n + 1 WHERE id = ?",
-				       DB_BINDS(db_i64(ids[i])), NULL, why);
-		if (err != ERR_OK)
-			return err;
-		usleep(2000);
-	}
-	return ERR_OK;
+	enum err err = add_to(db, ids[0], why);
+	return err == ERR_OK ? add_to(db, ids[1], why) : err;
 }
 
 static enum err change_and_refuse(struct db_conn *db, void *arg, struct errmsg *why)
@@ -511,15 +511,20 @@ struct rival {
 	int ids[2];
 	int rounds;
 	int runs; /* how often the function ran */
+	pthread_barrier_t *met;
 	enum err err;
 	struct errmsg why;
 };
 
-static enum err counted(struct db_conn *db, void *arg, struct errmsg *why)
+/* At its first run each holds one row and then asks for the other's: a deadlock for certain. */
+static enum err cross(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct rival *r = arg;
-	r->runs++;
-	return add_to_both(db, r->ids, why);
+	bool first = r->runs++ == 0;
+	enum err err = add_to(db, r->ids[0], why);
+	if (first)
+		pthread_barrier_wait(r->met);
+	return err == ERR_OK ? add_to(db, r->ids[1], why) : err;
 }
 
 static void *compete(void *arg)
@@ -528,7 +533,7 @@ static void *compete(void *arg)
 	struct db_conn *db = test_mariadb_connect(test_mariadb_server());
 	for (int i = 0; i < r->rounds && r->err == ERR_OK; i++) {
 		set_limit(db, PATIENCE_MS);
-		r->err = db_transaction(db, counted, r, &r->why);
+		r->err = db_transaction(db, cross, r, &r->why);
 	}
 	db_close(db);
 	return NULL;
@@ -537,8 +542,11 @@ static void *compete(void *arg)
 static void test_deadlocks_are_retried_inside(void **state)
 {
 	(void)state;
-	struct rival rivals[2] = {{.ids = {1, 2}, .rounds = 20}, {.ids = {2, 1}, .rounds = 20}};
+	pthread_barrier_t met;
+	struct rival rivals[2] = {{.ids = {1, 2}, .rounds = 20, .met = &met},
+				  {.ids = {2, 1}, .rounds = 20, .met = &met}};
 	pthread_t threads[2];
+	pthread_barrier_init(&met, NULL, 2);
 	for (int i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, compete, &rivals[i]);
 	for (int i = 0; i < 2; i++)
@@ -546,6 +554,7 @@ static void test_deadlocks_are_retried_inside(void **state)
 	for (int i = 0; i < 2; i++)
 		if (rivals[i].err != ERR_OK)
 			fail_msg("%s: %s", err_name(rivals[i].err), rivals[i].why.text);
+	pthread_barrier_destroy(&met);
 	assert_true(rivals[0].runs + rivals[1].runs > 40);
 	assert_int_equal(test_mariadb_number("SELECT SUM(n) = 80 FROM ziggie.counters"), 1);
 }
