@@ -45,6 +45,17 @@ void codec_answer_init(struct codec_answer *a, uint16_t id, const char *head, si
 	a->tail_len = (uint8_t)(padding + sizeof(stream_end) + sizeof(end));
 }
 
+void codec_answer_add_farewell(struct codec_answer *a)
+{
+	const FCGI_UnknownTypeRecord farewell = {
+	    .header =
+		wire_header(FCGI_UNKNOWN_TYPE, FCGI_NULL_REQUEST_ID, sizeof(farewell.body), 0),
+	};
+	AN_INVARIANT(a->sent == 0 && a->tail_len + sizeof(farewell) <= sizeof(a->tail));
+	memcpy(a->tail + a->tail_len, &farewell, sizeof(farewell));
+	a->tail_len = (uint8_t)(a->tail_len + sizeof(farewell));
+}
+
 size_t codec_answer_left(const struct codec_answer *a)
 {
 	return records_len(a) + a->tail_len - a->sent;

@@ -162,14 +162,20 @@ struct codec_answer {
 	size_t sent; /* of the whole, frames included */
 	uint16_t id;
 	uint8_t tail_len;
-	unsigned char
-	    tail[7 + FCGI_HEADER_LEN +
-		 sizeof(FCGI_EndRequestRecord)]; /* padding, end of the stream, END_REQUEST */
+	/* Padding, end of the stream, END_REQUEST, and perhaps a farewell. */
+	unsigned char tail[7 + FCGI_HEADER_LEN + sizeof(FCGI_EndRequestRecord) +
+			   sizeof(FCGI_UnknownTypeRecord)];
 	FCGI_Header frames[CODEC_ANSWER_RECORDS];
 };
 
 void codec_answer_init(struct codec_answer *a, uint16_t id, const char *head, size_t head_len,
 		       const char *body, size_t body_len);
+/*
+ * Before any of it is sent: a management record comes behind END_REQUEST.  It means
+ * nothing, but nginx keeps a connection only when END_REQUEST is the last that it
+ * read, so this one takes no further request.
+ */
+void codec_answer_add_farewell(struct codec_answer *a);
 size_t codec_answer_left(const struct codec_answer *a);
 /* Fills iov and returns how many entries; they point into a, head and body. */
 int codec_answer_iov(struct codec_answer *a, struct iovec iov[CODEC_ANSWER_IOV]);

@@ -117,9 +117,10 @@ static enum sent send_answer(int fd, struct codec_answer *answer)
 }
 
 /*
- * While draining, a connection ends with its next answer.  The peer may send another
- * request in the same moment: once we have shut down reading, either its send has
- * failed, or the request is here already and is served; then we read the end.
+ * While draining, a connection ends with its next answer, and the answer says so.  A peer
+ * that does not heed that may send another request in the same moment: once we have shut
+ * down reading, either its send has failed, or the request is here already and is served;
+ * then we read the end.
  */
 static enum next leave(struct engine *e, struct connection *conn)
 {
@@ -137,9 +138,7 @@ static enum next answer_sent(struct engine *e, struct connection *conn)
 	conn->first_byte_ns = 0;
 	if (!keep)
 		return close_now(e, conn);
-	if (atomic_load_explicit(&e->draining, memory_order_relaxed))
-		return leave(e, conn);
-	return read_on(e, conn);
+	return conn->farewell ? leave(e, conn) : read_on(e, conn);
 }
 
 /* The answer's memory moves to the connection when the peer does not take all of it at once. */
@@ -148,6 +147,9 @@ static enum next send_output(struct engine *e, struct connection *conn, struct h
 	struct codec_answer answer;
 	codec_answer_init(&answer, conn->codec.request.id, out->head.data, out->head.len,
 			  out->body.data, out->body.len);
+	conn->farewell = atomic_load_explicit(&e->draining, memory_order_relaxed);
+	if (conn->farewell)
+		codec_answer_add_farewell(&answer);
 	switch (send_answer(conn->fd, &answer)) {
 	case SENT_ALL:
 		return answer_sent(e, conn);

@@ -49,6 +49,7 @@ struct connection {
 	uint32_t index;
 	enum connection_phase phase;
 	bool wants_write; /* EPOLLOUT is in its interest set */
+	bool farewell;    /* the answer being sent says that it is the last */
 	bool leaving;     /* draining, and its last answer is sent */
 	struct codec codec;
 	struct http_input input; /* of the complete request */

@@ -70,6 +70,7 @@ bool connection_open(struct engine *e, int fd)
 	conn->fd = fd;
 	conn->phase = PHASE_READING;
 	conn->wants_write = false;
+	conn->farewell = false;
 	conn->leaving = false;
 	conn->first_byte_ns = 0;
 	STAT_ADD(e, connections, 1);

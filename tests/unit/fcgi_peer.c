@@ -108,6 +108,13 @@ void peer_answer_release(struct peer_answer *a)
 	strbuf_release(&a->out);
 }
 
+static bool is_farewell(const void *record)
+{
+	static const char farewell[FCGI_HEADER_LEN] = {
+	    FCGI_VERSION_1, FCGI_UNKNOWN_TYPE, 0, 0, 0, sizeof(FCGI_UnknownTypeBody)};
+	return memcmp(record, farewell, sizeof(farewell)) == 0;
+}
+
 bool peer_parse(struct peer_answer *a, const char *bytes, size_t len, size_t *used)
 {
 	const unsigned char *at = (const unsigned char *)bytes;
@@ -118,6 +125,8 @@ bool peer_parse(struct peer_answer *a, const char *bytes, size_t len, size_t *us
 		if (len - *used < FCGI_HEADER_LEN + content + header[6])
 			return false;
 		*used += FCGI_HEADER_LEN + content + header[6];
+		if (is_farewell(header))
+			continue;
 		a->id = (uint16_t)(header[2] << 8 | header[3]);
 		a->records++;
 		assert_int_equal(header[0], FCGI_VERSION_1);
@@ -196,6 +205,13 @@ bool peer_receive(int fd, struct peer_answer *a)
 			return false;
 		len += (size_t)n;
 	}
+}
+
+bool peer_sees_farewell(int fd)
+{
+	char record[sizeof(FCGI_UnknownTypeRecord)];
+	return recv(fd, record, sizeof(record), MSG_WAITALL) == (ssize_t)sizeof(record) &&
+	       is_farewell(record) && peer_sees_close(fd, PEER_WAIT_MS);
 }
 
 bool peer_sees_close(int fd, int ms)

@@ -45,7 +45,7 @@ void peer_answer_release(struct peer_answer *a);
 /*
  * Takes records from bytes until an END_REQUEST or the end; true at END_REQUEST.
  * *used says how far it came, always to a record's end.  Fails the test on records
- * that an application must not send.
+ * that an application must not send; the farewell of one that drains is passed over.
  */
 bool peer_parse(struct peer_answer *a, const char *bytes, size_t len, size_t *used);
 
@@ -58,5 +58,7 @@ void peer_send(int fd, const struct strbuf *bytes);
 bool peer_receive(int fd, struct peer_answer *a);
 /* Whether the other side closes within ms, without sending anything more. */
 bool peer_sees_close(int fd, int ms);
+/* Whether the last answer was followed at once by the record that ends nginx's use of it. */
+bool peer_sees_farewell(int fd);
 
 #endif

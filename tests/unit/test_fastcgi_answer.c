@@ -108,11 +108,34 @@ static void test_a_small_answer_is_one_record(void **state)
 	assert_int_equal(codec_answer_left(&a), 8 + 8 + 8 + 16);
 }
 
+static void test_a_farewell_comes_with_the_answer(void **state)
+{
+	(void)state;
+	struct codec_answer a;
+	STRBUF_CLEANUP wire = STRBUF_INIT;
+	STRBUF_CLEANUP farewell = STRBUF_INIT;
+	struct peer_answer answer;
+	size_t used;
+	codec_answer_init(&a, 1, "head", 4, "bod", 3);
+	codec_answer_add_farewell(&a);
+	size_t announced = codec_answer_left(&a);
+	collect(&a, 5, &wire);
+	assert_int_equal(wire.len, announced);
+	peer_answer_init(&answer);
+	assert_true(peer_parse(&answer, wire.data, wire.len, &used));
+	assert_string_equal(answer.out.data, "headbod");
+	peer_answer_release(&answer);
+	peer_record(&farewell, FCGI_UNKNOWN_TYPE, FCGI_NULL_REQUEST_ID, "\0\0\0\0\0\0\0\0", 8, 0);
+	assert_int_equal(wire.len - used, farewell.len);
+	assert_memory_equal(wire.data + used, farewell.data, farewell.len);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_answers_of_any_size),
 	    cmocka_unit_test(test_answers_sent_in_pieces),
+	    cmocka_unit_test(test_a_farewell_comes_with_the_answer),
 	    cmocka_unit_test(test_a_small_answer_is_one_record),
 	};
 	return cmocka_run_group_tests_name("fastcgi_answer", tests, NULL, NULL);
