@@ -94,7 +94,7 @@ static void read_heartbeat(const struct host_others *o, const char *host,
 	int64_t age_us = 0;
 	if (value != NULL && host_heartbeat_parse(value, &out->seen_us))
 		age_us = clock_wall_us() - out->seen_us;
-	out->is_up = out->seen_us != 0 && age_us < 3 * HOST_HEARTBEAT_MS * US_PER_MS;
+	out->is_up = out->seen_us != 0 && age_us < INT64_C(3) * HOST_HEARTBEAT_MS * US_PER_MS;
 	cache_value_unref(value);
 }
 
