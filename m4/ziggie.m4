@@ -48,7 +48,9 @@ AC_DEFUN([ZIGGIE_INSTRUMENTATION], [
     [yes], [AC_MSG_ERROR([--with-sanitizer needs a list, as in --with-sanitizer=address,undefined])],
     [ZIGGIE_INSTR_CFLAGS="-fsanitize=$with_sanitizer -fno-sanitize-recover=all -fno-omit-frame-pointer"
      AC_DEFINE([ZIGGIE_SANITIZED], [1], [Built with a sanitizer])])
-  AS_IF([test "x$enable_coverage" = xyes], [ZIGGIE_INSTR_CFLAGS="$ZIGGIE_INSTR_CFLAGS --coverage"])
+  # Threads count at the same time.
+  AS_IF([test "x$enable_coverage" = xyes],
+    [ZIGGIE_INSTR_CFLAGS="$ZIGGIE_INSTR_CFLAGS --coverage -fprofile-update=atomic"])
   AC_SUBST([ZIGGIE_INSTR_CFLAGS])
 ])
 

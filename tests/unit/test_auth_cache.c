@@ -374,15 +374,19 @@ static void test_a_crowd_reads_once(void **state)
 	assert_int_equal(f->db.reads, 1);
 }
 
-static void test_a_crowd_learns_of_an_outage_together(void **state)
+static void test_a_crowd_learns_the_bad_news_together(void **state)
 {
 	struct fixture *f = *state;
-	unsigned results[ERR_COUNT] = {0};
+	static const enum err answers[] = {ERR_UNAVAILABLE, ERR_OVERLOADED, ERR_INTERNAL,
+					   ERR_UNAUTHORIZED};
 	f->db.delay_ms = 300;
-	f->db.answer = ERR_UNAVAILABLE;
-	ask_together(f, 5000, results);
-	assert_int_equal(results[ERR_UNAVAILABLE], CROWD);
-	assert_int_equal(f->db.reads, 1);
+	for (unsigned i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		unsigned results[ERR_COUNT] = {0};
+		f->db.answer = (int)answers[i];
+		ask_together(f, 5000, results);
+		assert_int_equal(results[answers[i]], CROWD);
+		assert_int_equal(f->db.reads, i + 1);
+	}
 }
 
 static void test_a_leader_that_hangs_up_takes_nobody_along(void **state)
@@ -646,7 +650,7 @@ int main(void)
 	    TEST(test_each_check_is_counted_once_by_its_source),
 	    TEST(test_grace_does_not_wait_long_for_a_silent_database),
 	    TEST(test_a_crowd_reads_once),
-	    TEST(test_a_crowd_learns_of_an_outage_together),
+	    TEST(test_a_crowd_learns_the_bad_news_together),
 	    TEST(test_a_leader_that_hangs_up_takes_nobody_along),
 	    TEST(test_waiting_for_another_ends_at_the_deadline),
 	    TEST(test_many_threads_never_get_another_ones_principal),

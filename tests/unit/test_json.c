@@ -62,6 +62,8 @@ static void test_what_is_not_strict_json_is_refused(void **state)
 			     "\"\\ude00\"",
 			     "\"\\ud800\\u0041\"",
 			     "\"\\uD800\"",
+			     "\"\\udc00\\udc00\"",
+			     "\"\\ud800\\ud800\"",
 			     "\"\\udbff \\udc00\"",
 			     "\"\\ud800\\n12345\"",
 			     "\"\\ud800x12345\"",
