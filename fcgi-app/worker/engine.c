@@ -42,7 +42,7 @@ static void pause_after(int error)
 	const struct timespec pause = {.tv_nsec = EVENT_PAUSE_MS * NS_PER_MS};
 	if (error == EINTR)
 		return;
-	LOG_EVENT(LOG_ERROR, "epoll_wait_failed", LOG_STR("error", strerror(error)),
+	LOG_EVENT(LOG_ERROR, "epoll_wait_failed", LOG_STR("error", strerrordesc_np(error)),
 		  LOG_INT("pause_ms", EVENT_PAUSE_MS));
 	nanosleep(&pause, NULL);
 }
