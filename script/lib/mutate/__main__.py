@@ -68,7 +68,7 @@ def how_chosen(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__.partition("Usage: ")[2])
+    parser = argparse.ArgumentParser(usage=__doc__.partition("Usage: ")[2].replace("%", "%%"))
     parser.add_argument("--file", action="append")
     parser.add_argument("--operator", action="append", choices=OPERATORS)
     parser.add_argument("--sample", type=int)
