@@ -11,6 +11,8 @@ import pytest
 from front import SeenThrough, WebServer
 from harness import RunningStack
 
+pytest_plugins = ("supervised",)  # ziggied's fixtures
+
 _REPORTS = None
 
 

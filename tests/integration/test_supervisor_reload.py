@@ -13,8 +13,6 @@ import pytest
 from harness import wait_for
 from supervised import ZIGGIED, Load, Manager, ended, gone
 
-pytest_plugins = ("supervised",)
-
 
 # HUP
 
