@@ -232,11 +232,11 @@ class Group:
 
 GROUPS = {
     "memory": Group(memory),
+    "processor": Group(processor_time),
     "health": Group(health),
     "processes": Group(processes),
     "validate": Group(validate),
     "routes": Group(routes),
     "clients": Group(clients),
-    "processor": Group(processor_time),
     "scan": Group(scan_processes, behind_nginx=False),
 }
