@@ -70,6 +70,7 @@ void see_fragment(struct seen *s, struct codec *c, const char *bytes, size_t len
 			break;
 		case CODEC_REQUEST:
 			see_request(s, &c->request);
+			assert_true(c->joined.len <= c->joined.cap);
 			s->closing = !c->request.keep;
 			codec_next(c);
 			break;

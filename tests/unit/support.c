@@ -9,6 +9,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,4 +111,9 @@ unsigned test_open_files(void)
 		count++;
 	closedir(dir);
 	return count;
+}
+
+size_t test_heap_bytes(void)
+{
+	return mallinfo2().uordblks;
 }

@@ -5,6 +5,7 @@
 #ifndef ZIGGIE_TESTS_SUPPORT_H
 #define ZIGGIE_TESTS_SUPPORT_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 /* A memcached on a Unix socket in a directory of its own. */
@@ -29,5 +30,11 @@ void test_sleep_ms(unsigned ms);
 
 /* How many descriptors this process has open. */
 unsigned test_open_files(void);
+
+/*
+ * What the first thread has taken from the heap and not given back.  Always 0 with a
+ * sanitizer's allocator: there LeakSanitizer looks after it.
+ */
+size_t test_heap_bytes(void);
 
 #endif

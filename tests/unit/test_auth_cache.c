@@ -302,12 +302,14 @@ static void test_each_check_is_counted_once_by_its_source(void **state)
 	assert_int_equal(ask(f, unknown, false), ERR_UNAUTHORIZED);
 	assert_int_equal(ask(f, unknown, false), ERR_UNAUTHORIZED);
 	assert_int_equal(ask(f, "no token", false), ERR_UNAUTHORIZED);
+	struct auth_stats seen;
+	auth_stats_read(f->auth, &seen);
+	assert_int_equal(seen.refused, 3);
+	/* Without the database a token is let in or not, but it is not refused. */
 	f->db.answer = ERR_UNAVAILABLE;
 	advance_ms(f, TTL_MS + 1);
 	assert_int_equal(ask(f, f->token, true), ERR_OK);
 	assert_int_equal(ask(f, f->token, false), ERR_UNAVAILABLE);
-
-	struct auth_stats seen;
 	auth_stats_read(f->auth, &seen);
 	assert_int_equal(seen.read, 1);
 	assert_int_equal(seen.remembered, 2);
@@ -623,6 +625,7 @@ static void test_sign_ins_leave_threads_free(void **state)
 		assert_int_equal(conf_set(&conf, CONF_threads, text, "test", NULL), ERR_OK);
 		auth_config_load(&config, &conf);
 		assert_in_range(config.password_hashes, 1, 2);
+		assert_in_range(config.password_waiting, 1, threads);
 		assert_in_range(config.password_hashes + config.password_waiting, 2,
 				threads < 6 ? threads - 1 : threads / 2);
 	}

@@ -14,6 +14,7 @@
 
 #include "auth/password.h"
 #include "base/clock.h"
+#include "support.h"
 
 static struct password_hasher *new_hasher(unsigned at_once, unsigned waiting)
 {
@@ -68,8 +69,9 @@ static void test_a_text_that_is_no_hash_is_an_error(void **state)
 		    ERR_INTERNAL);
 		assert_true(matches);
 	}
-	/* No cost at all, and more than there can be. */
-	static const char *const costs[] = {"m=0,t=2", "m=65536,t=0", "m=99999999999,t=2"};
+	/* No cost at all, less than Argon2 takes, and more than there can be. */
+	static const char *const costs[] = {"m=0,t=2", "m=7,t=2", "m=65536,t=0",
+					    "m=99999999999,t=2"};
 	for (size_t i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
 		snprintf(broken, sizeof(broken), "$argon2id$v=19$%s%s", costs[i],
 			 strstr(hash, ",p=1$"));
@@ -79,6 +81,31 @@ static void test_a_text_that_is_no_hash_is_an_error(void **state)
 		assert_true(matches);
 	}
 	password_hasher_free(hasher);
+}
+
+static void test_a_hash_of_the_least_cost_can_be_checked(void **state)
+{
+	(void)state;
+	struct password_hasher *hasher = new_hasher(1, 1);
+	struct deadline deadline = deadline_in_ms(60000);
+	char hash[PASSWORD_HASH_SIZE], cheap[PASSWORD_HASH_SIZE];
+	bool matches = true;
+	assert_int_equal(password_hash(hasher, "correct horse", &deadline, hash, NULL), ERR_OK);
+	snprintf(cheap, sizeof(cheap), "$argon2id$v=19$m=8,t=1%s", strstr(hash, ",p=1$"));
+	assert_int_equal(password_verify(hasher, cheap, "correct horse", &deadline, &matches, NULL),
+			 ERR_OK);
+	/* The bytes are those that another cost came to. */
+	assert_false(matches);
+	password_hasher_free(hasher);
+}
+
+static void test_a_hasher_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	size_t before = test_heap_bytes();
+	for (int i = 0; i < 1000; i++)
+		password_hasher_free(new_hasher(1, 1));
+	assert_in_range(test_heap_bytes(), 0, before + 64 * 1024);
 }
 
 static int64_t cpu_ns(void)
@@ -248,9 +275,17 @@ static void test_without_memory_nobody_is_let_in_or_turned_away(void **state)
 static void test_bad_new_passwords_are_refused(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"tiny",         "ninechars",     "AbCdEfGhIj\xff",
-					  "qwertyuiop",   "QWERTYuiop",    "Password123",
-					  "bbbbbbbbbbbb", "some.username", "Some.Username"};
+	static const char *const bad[] = {"tiny",
+					  "ninechars",
+					  "AbCdEfGhIj\xff",
+					  "qwertyuiop",
+					  "QWERTYuiop",
+					  "Password123",
+					  "1234567890", /* the first of the list, and the last */
+					  "correcthorsebatterystaple",
+					  "bbbbbbbbbbbb",
+					  "some.username",
+					  "Some.Username"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct errmsg why = ERRMSG_INIT;
 		assert_int_equal(password_acceptable(bad[i], "some.username", &why), ERR_INVALID);
@@ -275,6 +310,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_a_hash_matches_its_password_alone),
 	    cmocka_unit_test(test_a_text_that_is_no_hash_is_an_error),
+	    cmocka_unit_test(test_a_hash_of_the_least_cost_can_be_checked),
+	    cmocka_unit_test(test_a_hasher_leaves_nothing_behind),
 	    cmocka_unit_test(test_an_unknown_user_costs_the_same_work),
 	    cmocka_unit_test(test_all_get_a_turn_when_there_is_room_to_wait),
 	    cmocka_unit_test(test_too_many_waiting_are_refused_at_once),

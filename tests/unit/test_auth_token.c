@@ -6,11 +6,18 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "auth/principal.h"
 #include "auth/token.h"
 #include "auth/token_cache.h"
+#include "base/assert.h"
+#include "base/clock.h"
+
+enum { VALUE_MAX = 512 }; /* what the token cache takes at most */
 
 static void test_minted_tokens_are_well_formed_and_differ(void **state)
 {
@@ -65,8 +72,12 @@ static void test_other_texts_are_no_tokens(void **state)
 	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
 	text[4] = 'a';
 	assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
-	text[0] = 'Z';
-	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	for (size_t i = 0; i < strlen(TOKEN_PREFIX); i++) {
+		text[i] = 'Z';
+		assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+		text[i] = TOKEN_PREFIX[i];
+		assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
+	}
 	assert_false(token_well_formed("", 0));
 }
 
@@ -87,6 +98,7 @@ static void test_cache_returns_what_was_put_last(void **state)
 	char in[100] = "first", out[100];
 	assert_false(token_cache_get(cache, &key, out));
 	token_cache_put(cache, &key, in);
+	assert_int_equal(token_cache_count(cache), 1);
 	memcpy(in, "second", 7);
 	in[99] = 'x';
 	token_cache_put(cache, &key, in);
@@ -122,6 +134,90 @@ static void test_cache_is_bounded_and_forgets_the_oldest(void **state)
 	token_cache_free(cache);
 }
 
+static void test_cache_keeps_values_of_any_size_whole(void **state)
+{
+	(void)state;
+	const struct token_key key = {{1, 1}}, other = {{2, 2}};
+	char value[VALUE_MAX], another[VALUE_MAX], out[VALUE_MAX];
+	memset(value, 'v', sizeof(value));
+	memset(another, 'a', sizeof(another));
+	for (size_t size = 1; size <= VALUE_MAX; size++) {
+		struct token_cache *cache = token_cache_new(8, size);
+		assert_non_null(cache);
+		token_cache_put(cache, &key, value);
+		token_cache_put(cache, &other, another);
+		memset(out, '-', sizeof(out));
+		assert_true(token_cache_get(cache, &key, out));
+		assert_memory_equal(out, value, size);
+		token_cache_free(cache);
+	}
+}
+
+static const struct token_key wanted_by_all = {{5, 5}};
+
+/* Threads that write one entry and threads that read it, until they are stopped. */
+struct crowd {
+	struct token_cache *cache;
+	_Atomic bool stop;
+	_Atomic uint64_t writes, reads, torn, missed;
+};
+
+/* A value is one number over and over, and no number comes twice. */
+static void write_number(struct crowd *c)
+{
+	uint64_t value[VALUE_MAX / sizeof(uint64_t)];
+	uint64_t number = atomic_fetch_add(&c->writes, 1);
+	for (size_t i = 0; i < ARRAY_LEN(value); i++)
+		value[i] = number;
+	token_cache_put(c->cache, &wanted_by_all, value);
+}
+
+static void *keep_writing(void *arg)
+{
+	struct crowd *c = arg;
+	while (!atomic_load(&c->stop))
+		write_number(c);
+	return NULL;
+}
+
+static void *keep_reading(void *arg)
+{
+	struct crowd *c = arg;
+	uint64_t value[VALUE_MAX / sizeof(uint64_t)];
+	for (; !atomic_load(&c->stop); atomic_fetch_add(&c->reads, 1)) {
+		if (!token_cache_get(c->cache, &wanted_by_all, value)) {
+			atomic_fetch_add(&c->missed, 1);
+			continue;
+		}
+		for (size_t i = 1; i < ARRAY_LEN(value); i++) {
+			if (value[i] != value[0])
+				atomic_fetch_add(&c->torn, 1);
+		}
+	}
+	return NULL;
+}
+
+static void test_cache_never_shows_a_value_half_written(void **state)
+{
+	(void)state;
+	struct crowd crowd = {.cache = token_cache_new(8, VALUE_MAX)};
+	pthread_t threads[4];
+	assert_non_null(crowd.cache);
+	write_number(&crowd);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL,
+						i % 2 == 0 ? keep_writing : keep_reading, &crowd),
+				 0);
+	nanosleep(&(struct timespec){.tv_nsec = 300 * NS_PER_MS}, NULL);
+	atomic_store(&crowd.stop, true);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(crowd.torn, 0);
+	assert_int_equal(crowd.missed, 0);
+	assert_true(crowd.writes > 1 && crowd.reads > 0);
+	token_cache_free(crowd.cache);
+}
+
 static void test_cache_spreads_keys_over_all_sets(void **state)
 {
 	(void)state;
@@ -143,6 +239,8 @@ int main(void)
 	    cmocka_unit_test(test_role_names_go_both_ways),
 	    cmocka_unit_test(test_cache_returns_what_was_put_last),
 	    cmocka_unit_test(test_cache_is_bounded_and_forgets_the_oldest),
+	    cmocka_unit_test(test_cache_keeps_values_of_any_size_whole),
+	    cmocka_unit_test(test_cache_never_shows_a_value_half_written),
 	    cmocka_unit_test(test_cache_spreads_keys_over_all_sets),
 	};
 	return cmocka_run_group_tests_name("auth_token", tests, NULL, NULL);

@@ -108,6 +108,33 @@ static void test_a_small_answer_is_one_record(void **state)
 	assert_int_equal(codec_answer_left(&a), 8 + 8 + 8 + 16);
 }
 
+static size_t length_of(const struct iovec *iov, int count)
+{
+	size_t len = 0;
+	for (int i = 0; i < count; i++)
+		len += iov[i].iov_len;
+	return len;
+}
+
+static void test_a_piece_has_as_many_records_as_it_can(void **state)
+{
+	(void)state;
+	static const char body[CODEC_ANSWER_RECORDS * 65528 + 1];
+	struct codec_answer a;
+	struct iovec iov[CODEC_ANSWER_IOV];
+	/* Each record's frame and content, and the tail: all of the answer. */
+	codec_answer_init(&a, 1, "", 0, body, sizeof(body) - 1);
+	int count = codec_answer_iov(&a, iov);
+	assert_int_equal(count, 2 * CODEC_ANSWER_RECORDS + 1);
+	assert_int_equal(length_of(iov, count), codec_answer_left(&a));
+	/* One byte more is a record more, and the tail comes behind that. */
+	codec_answer_init(&a, 1, "", 0, body, sizeof(body));
+	count = codec_answer_iov(&a, iov);
+	assert_int_equal(count, 2 * CODEC_ANSWER_RECORDS);
+	codec_answer_advance(&a, length_of(iov, count));
+	assert_int_equal(codec_answer_iov(&a, iov), 3);
+}
+
 static void test_a_farewell_comes_with_the_answer(void **state)
 {
 	(void)state;
@@ -137,6 +164,7 @@ int main(void)
 	    cmocka_unit_test(test_answers_sent_in_pieces),
 	    cmocka_unit_test(test_a_farewell_comes_with_the_answer),
 	    cmocka_unit_test(test_a_small_answer_is_one_record),
+	    cmocka_unit_test(test_a_piece_has_as_many_records_as_it_can),
 	};
 	return cmocka_run_group_tests_name("fastcgi_answer", tests, NULL, NULL);
 }

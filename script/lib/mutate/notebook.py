@@ -46,6 +46,7 @@ def reasons():
     with open(EXPLAINED, encoding="utf-8") as f:
         for line in f:
             if line.strip() and not line.startswith("#"):
-                path, after, reason = (part.strip() for part in line.split(" | "))
-                found[path, after] = reason
+                path, _, rest = line.partition(" | ")
+                after, _, reason = rest.rpartition(" | ")  # the line of C may have one too
+                found[path, after] = reason.strip()
     return found

@@ -19,7 +19,7 @@ TARGETS = (
     Target("lib/auth/principal.c", ("tests/unit/test_auth_token",)),
     Target("lib/auth/token_cache.c", ("tests/unit/test_auth_token",
                                       "tests/unit/test_auth_cache")),
-    Target("lib/auth/*.c", ("tests/unit/test_auth_cache",)),
+    Target("lib/auth/*.c", ("tests/unit/test_auth_flight", "tests/unit/test_auth_cache")),
     Target("lib/base/num.c", ("tests/unit/test_base",)),
     Target("lib/db/pool*.c", ("tests/unit/test_pool",)),
 )
