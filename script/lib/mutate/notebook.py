@@ -25,7 +25,8 @@ class Notebook:
             with open(path, encoding="utf-8") as f:
                 for line in f:
                     entry = json.loads(line)
-                    self.verdicts[entry.pop("key")] = Verdict(**entry)
+                    key = entry.pop("key")
+                    self.verdicts[key] = Verdict(**entry)
 
     def get(self, mutant):
         return self.verdicts.get(key_of(mutant))
