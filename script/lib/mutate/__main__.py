@@ -62,9 +62,12 @@ def try_all(mutants, jobs):
 
 
 def how_chosen(options):
-    if not options.sample:
-        return "all mutants"
-    return f"{options.sample} mutants of each target, chosen with the seed {options.seed}"
+    how = "all mutants"
+    if options.sample:
+        how = f"{options.sample} mutants of each target, chosen with the seed {options.seed}"
+    if options.file:
+        how += "; only of `" + "`, `".join(options.file) + "`"
+    return how
 
 
 def main():
