@@ -11,8 +11,6 @@ import pytest
 from front import SeenThrough, WebServer
 from harness import RunningStack
 
-pytest_plugins = ("supervised",)  # ziggied's fixtures
-
 _REPORTS = None
 
 

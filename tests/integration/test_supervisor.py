@@ -15,6 +15,8 @@ import pytest
 from harness import wait_for
 from supervised import ZIGGIED, gone
 
+pytest_plugins = ("supervised",)
+
 NOBODY = 65534
 
 

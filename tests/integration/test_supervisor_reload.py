@@ -13,6 +13,8 @@ import pytest
 from harness import wait_for
 from supervised import ZIGGIED, Load, Manager, ended, gone
 
+pytest_plugins = ("supervised",)
+
 
 # HUP
 
