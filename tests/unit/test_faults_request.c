@@ -40,7 +40,7 @@ enum {
 	RECOVERY_PAUSE_MS = 20,
 	CALLS_MAX = 5000, /* more than that in one request, and something spins */
 	BIG_BODY = 150000,
-	RACE_TRIES = 20,    /* until another thread's call comes while the fault is armed */
+	RACE_TRIES = 500,   /* until another thread's call comes while the fault is armed */
 	USERS_KEPT_S = 301, /* names of accounts are asked for again after that */
 };
 
