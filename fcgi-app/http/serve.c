@@ -148,9 +148,8 @@ static enum err answer(struct http_request *r, struct http_response *response,
 	if (r->path == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory for the path");
 	struct route_match match;
-	size_t len;
-	const char *path = raw_path(r, &len);
-	enum err err = router_find(r->app->router, r->arena, r->method, path, len, &match, why);
+	enum err err =
+	    router_find(r->app->router, r->arena, r->method, r->path, strlen(r->path), &match, why);
 	if (err != ERR_OK)
 		return err;
 	if (match.allowed == 0)
