@@ -21,6 +21,7 @@ import requests
 
 import fcgi_client as f
 from harness import BUILD, SOURCE, scratch_dir, wait_for
+from stack import proc
 from stack.layout import can_reach
 from stack.parts import find_program
 
@@ -134,15 +135,13 @@ class CgiFcgi(Gateway):
 
     def start(self):
         self.bridge = find_program("cgi-fcgi")
-        subprocess.run([self.bridge, "-start", "-connect", self.socket, self.program, "1"],
-                       env=self.variables(), check=True, timeout=20)
-        # It is nobody's child by now; the name of its log is its own.
-        for process in psutil.process_iter(["name"]):
-            if process.info["name"] != "ziggie-fcgi":
-                continue
-            if process.environ().get("ZIGGIE_LOG_FILE") == self.log:
-                self.processes.append(process)
-        assert len(self.processes) == 1
+        start = subprocess.Popen([self.bridge, "-start", "-connect", self.socket, self.program, "1"],
+                                 env=self.variables(), start_new_session=True)
+        started = proc.start_time(start.pid)
+        assert start.wait(20) == 0
+        # It is nobody's child by now, but the only one in the session that was made for it.
+        (pid,) = proc.session_members(start.pid, started)
+        self.processes.append(psutil.Process(pid))
 
     def request(self, method, path, headers=None, body=b"", length=None):
         done = subprocess.run(

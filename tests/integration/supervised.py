@@ -1,5 +1,6 @@
 """A ziggied with toy children (tests/toy_child.c), and what looks at it from outside."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -95,8 +96,16 @@ class Supervisor:
         self.seen |= {child.pid for child in found}
         return found
 
+    def children_named(self, name):
+        found = []
+        for child in self.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
+                if child.name() == name:
+                    found.append(child)
+        return found
+
     def workers(self):
-        return [c for c in self.children() if c.name() == "ziggie-worker"]
+        return self.children_named("ziggie-worker")
 
     def events(self, name, **wanted):
         found = []
@@ -156,7 +165,8 @@ class Supervisor:
         """What should have ended, and did not, must not outlive the tests."""
         for process in psutil.process_iter(["exe"]):
             if (process.info["exe"] or "").startswith(self.libexec + "/"):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 def ended(pid):
