@@ -55,11 +55,11 @@ static enum err get_metrics(struct http_request *r, struct http_response *respon
 }
 
 const struct route about_routes[] = {
-    {HTTP_GET, "/", ACCESS_PUBLIC, RATE_NONE, WEIGHT_LIGHT, BODY_NONE, get_root,
-     "What this service is"},
-    {HTTP_GET, "/api/v1/info", ACCESS_PUBLIC, RATE_READ, WEIGHT_LIGHT, BODY_NONE, get_info,
-     "Version, commit and features"},
-    {HTTP_GET, "/metrics", ACCESS_LOCAL, RATE_NONE, WEIGHT_LIGHT, BODY_NONE, get_metrics,
-     "Metrics for Prometheus"},
+    ROUTE(HTTP_GET, "/", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_ANY, RATE_NONE, WEIGHT_LIGHT, BODY_NONE,
+	  get_root, "What this service is"),
+    ROUTE(HTTP_GET, "/api/v1/info", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_ANY, RATE_READ, WEIGHT_LIGHT,
+	  BODY_NONE, get_info, "Version, commit and features"),
+    ROUTE(HTTP_GET, "/metrics", ACCESS_LOCAL, OTHERS_NONE, SCOPE_ANY, RATE_NONE, WEIGHT_LIGHT,
+	  BODY_NONE, get_metrics, "Metrics for Prometheus"),
 };
 const size_t about_route_count = ARRAY_LEN(about_routes);

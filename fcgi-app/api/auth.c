@@ -309,17 +309,17 @@ static enum err post_logout(struct http_request *r, struct http_response *respon
 }
 
 const struct route auth_routes[] = {
-    {HTTP_POST, "/api/auth/login", ACCESS_PUBLIC, RATE_LOGIN, WEIGHT_LIGHT, BODY_JSON, post_login,
-     "Sign in with a JSON body"},
-    {HTTP_POST, "/api/auth/login/form", ACCESS_PUBLIC, RATE_LOGIN, WEIGHT_LIGHT, BODY_FORM,
-     post_login_form, "Sign in with the OAuth2 password form"},
-    {HTTP_GET, "/api/auth/validate", ACCESS_READONLY, RATE_READ, WEIGHT_NORMAL, BODY_NONE,
-     get_validate, "Whose token this is, and until when"},
-    {HTTP_GET, "/api/auth/me", ACCESS_READONLY, RATE_READ, WEIGHT_NORMAL, BODY_NONE, get_me,
-     "The own account"},
-    {HTTP_PUT, "/api/auth/me", ACCESS_USER, RATE_READ, WEIGHT_NORMAL, BODY_JSON, put_me,
-     "Change the own address and name"},
-    {HTTP_POST, "/api/auth/logout", ACCESS_READONLY, RATE_READ, WEIGHT_LIGHT, BODY_NONE,
-     post_logout, "End this session"},
+    ROUTE(HTTP_POST, "/api/auth/login", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_NONE, RATE_LOGIN,
+	  WEIGHT_LIGHT, BODY_JSON, post_login, "Sign in with a JSON body"),
+    ROUTE(HTTP_POST, "/api/auth/login/form", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_NONE, RATE_LOGIN,
+	  WEIGHT_LIGHT, BODY_FORM, post_login_form, "Sign in with the OAuth2 password form"),
+    ROUTE(HTTP_GET, "/api/auth/validate", ACCESS_READONLY, OTHERS_NONE, SCOPE_ANY, RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, get_validate, "Whose token this is, and until when"),
+    ROUTE(HTTP_GET, "/api/auth/me", ACCESS_READONLY, OTHERS_NONE, SCOPE_ANY, RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, get_me, "The own account"),
+    ROUTE(HTTP_PUT, "/api/auth/me", ACCESS_USER, OTHERS_NONE, SCOPE_NONE, RATE_READ, WEIGHT_NORMAL,
+	  BODY_JSON, put_me, "Change the own address and name"),
+    ROUTE(HTTP_POST, "/api/auth/logout", ACCESS_READONLY, OTHERS_NONE, SCOPE_NONE, RATE_READ,
+	  WEIGHT_LIGHT, BODY_NONE, post_logout, "End this session"),
 };
 const size_t auth_route_count = ARRAY_LEN(auth_routes);

@@ -259,12 +259,9 @@ static enum err get_memory(struct http_request *r, struct http_response *respons
 	return ERR_OK;
 }
 
-#define HEALTH(route_path, access_level, route_handler, text)                                      \
-	{                                                                                          \
-		.method = HTTP_GET, .path = (route_path), .access = (access_level),                \
-		.rate = RATE_NONE, .weight = WEIGHT_LIGHT, .body = BODY_NONE,                      \
-		.handler = (route_handler), .summary = (text)                                      \
-	}
+#define HEALTH(path, access, handler, summary)                                                     \
+	ROUTE(HTTP_GET, path, access, OTHERS_NONE, SCOPE_ANY, RATE_NONE, WEIGHT_LIGHT, BODY_NONE,  \
+	      handler, summary)
 
 const struct route health_routes[] = {
     HEALTH("/health", ACCESS_PUBLIC, get_health, "Whether the service answers"),

@@ -81,9 +81,10 @@ static enum err get_host(struct http_request *r, struct http_response *response,
 }
 
 const struct route host_routes[] = {
-    {HTTP_GET, "/api/v1/hosts", ACCESS_READONLY, RATE_READ, WEIGHT_NORMAL, BODY_NONE, get_hosts,
-     "The hosts of the fleet, and which of them are silent"},
-    {HTTP_GET, "/api/v1/hosts/{id}", ACCESS_READONLY, RATE_READ, WEIGHT_NORMAL, BODY_NONE, get_host,
-     "One host of the fleet"},
+    ROUTE(HTTP_GET, "/api/v1/hosts", ACCESS_READONLY, OTHERS_READ, "hosts", RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, get_hosts,
+	  "The hosts of the fleet, and which of them are silent"),
+    ROUTE(HTTP_GET, "/api/v1/hosts/{id}", ACCESS_READONLY, OTHERS_READ, "hosts", RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, get_host, "One host of the fleet"),
 };
 const size_t host_route_count = ARRAY_LEN(host_routes);

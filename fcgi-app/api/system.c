@@ -151,9 +151,8 @@ static enum err get_processes(struct http_request *r, struct http_response *resp
 }
 
 #define ROW(path, rate, handler, summary)                                                          \
-	{                                                                                          \
-		HTTP_GET, path, ACCESS_HOST, rate, WEIGHT_NORMAL, BODY_NONE, handler, summary      \
-	}
+	ROUTE(HTTP_GET, path, ACCESS_HOST, OTHERS_NONE, "system", rate, WEIGHT_NORMAL, BODY_NONE,  \
+	      handler, summary)
 
 const struct route system_routes[] = {
     ROW("/api/system/stats", RATE_READ, get_stats, "Processor, memory and root disk of a host"),

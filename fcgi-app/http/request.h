@@ -16,7 +16,7 @@
 #include "base/strbuf.h"
 #include "http/app.h"
 #include "http/route.h"
-#include "json/parse.h"
+#include "json/schema.h"
 
 enum { PATH_ARGS_MAX = 4 };
 
@@ -43,7 +43,8 @@ struct http_request {
 	const char *query; /* raw, "" when there is none */
 	const char *body;
 	size_t body_len;
-	struct json_doc *json; /* the parsed body, once asked for */
+	struct json_doc *json;      /* the parsed body, once asked for */
+	struct field_value *values; /* the body's, by the rows that the route accepts; or NULL */
 
 	const struct route *route; /* NULL until one matched */
 	struct path_arg path_args[PATH_ARGS_MAX];

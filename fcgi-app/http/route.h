@@ -11,6 +11,8 @@
 
 struct http_request;
 struct http_response;
+struct resource;
+struct schema;
 
 enum http_method {
 	HTTP_GET = 1 << 0,
@@ -32,6 +34,21 @@ enum route_access {
 	ACCESS_ADMIN,      /* role admin */
 	ACCESS_LOCAL,      /* a loopback client, the metrics token or an admin */
 };
+
+/* What of others' records a caller may change; administrators may change all. */
+enum route_others {
+	OTHERS_NONE = 1, /* the row is about no record, or only about the caller's own */
+	OTHERS_READ,     /* reads them, and changes nothing */
+	OTHERS_KEPT,     /* changes records, and those of others only as an administrator */
+	OTHERS_CHANGED,  /* changes those of others too: what agents do for each other */
+};
+
+/*
+ * What an API key must be allowed to: the words before ":read" (GET) or ":write" (the
+ * other methods) of one of its scopes.
+ */
+#define SCOPE_NONE "-" /* no key may, whatever its scopes: accounts and keys themselves */
+#define SCOPE_ANY "*"  /* every key may */
 
 enum route_rate {
 	RATE_NONE = 1,
@@ -69,12 +86,32 @@ struct route {
 	enum http_method method;
 	const char *path; /* "/api/auth/users/{id}"; a {name} takes one segment */
 	enum route_access access;
+	enum route_others others;
+	const char *scope;
 	enum route_rate rate;
 	enum route_weight weight;
 	enum route_body body;
 	route_handler *handler;
 	const char *summary;
+
+	const struct schema *accepts;    /* the fields of a JSON body, read into request->values */
+	const struct schema *takes;      /* the parameters of the query, for the description */
+	const struct schema *answers;    /* the fields of the answer, for the description */
+	int status;                      /* of an answer that is no error; 0 for 200 */
+	const struct resource *resource; /* whose records: api/records.h */
 };
+
+/*
+ * A row.  Every column up to the summary must be there, or it does not compile; the
+ * others are named: ROUTE(HTTP_POST, …, "Create one", .accepts = &goal_schema).
+ */
+#define ROUTE(method_, path_, access_, others_, scope_, rate_, weight_, body_, handler_, summary_, \
+	      ...)                                                                                 \
+	{                                                                                          \
+		.method = (method_), .path = (path_), .access = (access_), .others = (others_),    \
+		.scope = (scope_), .rate = (rate_), .weight = (weight_), .body = (body_),          \
+		.handler = (handler_), .summary = (summary_), ##__VA_ARGS__                        \
+	}
 
 /* What fcgi-app/routes.c lists: a table of rows from each api file. */
 struct route_table {

@@ -89,7 +89,8 @@ static const char *row_fault(const struct route *row)
 		return "its path does not begin with /";
 	if (row->handler == NULL || row->summary == NULL)
 		return "it has no handler or no summary";
-	if (row->access == 0 || row->rate == 0 || row->weight == 0 || row->body == 0)
+	if (row->access == 0 || row->others == 0 || row->scope == NULL || row->rate == 0 ||
+	    row->weight == 0 || row->body == 0)
 		return "it has no policy in one of its columns";
 	if (row->method == 0 || row->method == HTTP_HEAD || row->method == HTTP_OPTIONS)
 		return "its method is answered by the router itself";

@@ -137,6 +137,30 @@ static enum err check_media_type(const struct http_request *r, struct errmsg *wh
 					  : "application/json");
 }
 
+/*
+ * Reads the body by the rows of the route.  *answered says that it had faults and the
+ * response names them.
+ */
+static enum err read_body(struct http_request *r, struct http_response *response, bool *answered,
+			  struct errmsg *why)
+{
+	const struct schema *schema = r->route->accepts;
+	*answered = false;
+	if (schema == NULL)
+		return ERR_OK;
+	struct json_doc *doc;
+	enum err err = http_body_json(r, &doc, why);
+	if (err != ERR_OK)
+		return err;
+	r->values = arena_calloc(r->arena, schema->count, sizeof(*r->values));
+	if (r->values == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for the body");
+	struct json_fields errors;
+	schema_read(schema, json_root(doc), r->values, &errors);
+	*answered = errors.error_count > 0;
+	return *answered ? http_respond_fields(r, response, &errors) : ERR_OK;
+}
+
 /* Everything that can go wrong comes out as an error; a filled response is ERR_OK. */
 static enum err answer(struct http_request *r, struct http_response *response,
 		       const struct http_input *in, struct errmsg *why)
@@ -175,6 +199,12 @@ static enum err answer(struct http_request *r, struct http_response *response,
 		return err;
 	if (deadline_passed(&r->deadline))
 		return err_set(why, ERR_TIMEOUT, "the time limit was reached");
+	bool answered;
+	err = read_body(r, response, &answered, why);
+	if (err != ERR_OK || answered)
+		return err;
+	if (r->route->status != 0)
+		response->status = r->route->status;
 	return r->route->handler(r, response, why);
 }
 

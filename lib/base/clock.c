@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static _Atomic int64_t test_shift_ns;
@@ -45,4 +46,37 @@ void clock_format_legacy(int64_t wall_us, char out[CLOCK_TEXT_MAX])
 {
 	size_t len = format_seconds(wall_us, out);
 	snprintf(out + len, CLOCK_TEXT_MAX - len, ".%06d", (int)(wall_us % US_PER_S));
+}
+
+/* ".5Z" to 500,000; -1 when it is no fraction with the zone behind it. */
+static int64_t parse_fraction(const char *text)
+{
+	int64_t us = 0, unit = US_PER_S;
+	if (*text == '.') {
+		text++;
+		do {
+			if (*text < '0' || *text > '9' || unit == 1)
+				return -1;
+			unit /= 10;
+			us += (*text++ - '0') * unit;
+		} while (*text != 'Z');
+	}
+	return strcmp(text, "Z") == 0 ? us : -1;
+}
+
+/* What strptime() read must print as the same text again: it takes blanks and 31 June. */
+bool clock_parse_utc(const char *text, int64_t *wall_us)
+{
+	enum { SECONDS_LEN = 19 }; /* of "2026-01-31T23:59:59" */
+	struct tm utc = {0};
+	char again[CLOCK_TEXT_MAX];
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &utc);
+	if (rest == NULL || rest - text != SECONDS_LEN || parse_fraction(rest) < 0)
+		return false;
+	int64_t seconds = timegm(&utc);
+	format_seconds(seconds * US_PER_S, again);
+	if (memcmp(again, text, SECONDS_LEN) != 0)
+		return false;
+	*wall_us = seconds * US_PER_S + parse_fraction(rest);
+	return true;
 }

@@ -6,6 +6,7 @@
 #ifndef ZIGGIE_BASE_CLOCK_H
 #define ZIGGIE_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ int64_t clock_wall_us(void);
 #define CLOCK_TEXT_MAX 32
 void clock_format_utc(int64_t wall_us, char out[CLOCK_TEXT_MAX]);
 void clock_format_legacy(int64_t wall_us, char out[CLOCK_TEXT_MAX]);
+
+/* "2026-01-31T23:59:59Z", with up to six decimals of the second; false for anything else. */
+bool clock_parse_utc(const char *text, int64_t *wall_us);
 
 /* Adds to what both clocks say from now on; tests only. */
 void clock_test_shift(int64_t ns);

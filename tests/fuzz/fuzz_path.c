@@ -18,17 +18,17 @@ enum { SEGMENTS_MAX = 12, ARENA_CHUNK = 4096, ARENA_LIMIT = 1 << 20 };
 
 /* Rows that a walk has to step back from, in every method. */
 static const struct route rows[] = {
-    ROUTE(HTTP_GET, "/"),
-    ROUTE(HTTP_GET, "/a"),
-    ROUTE(HTTP_POST, "/a"),
-    ROUTE(HTTP_GET, "/a/stats"),
-    ROUTE(HTTP_PUT, "/a/{id}"),
-    ROUTE(HTTP_PATCH, "/a/{id}"),
-    ROUTE(HTTP_GET, "/a/{id}/b"),
-    ROUTE(HTTP_DELETE, "/{kind}/stats/{id}"),
-    ROUTE(HTTP_GET, "/{kind}/x y/{id}/{to}/{from}"),
-    ROUTE(HTTP_GET, "/{kind}/{id}/{to}/{from}/{by}"), /* one argument too many: never found */
-    ROUTE(HTTP_GET, "/1/2/3/4/5/6/7/8/9/10/11/12"),
+    TOY_ROUTE(HTTP_GET, "/"),
+    TOY_ROUTE(HTTP_GET, "/a"),
+    TOY_ROUTE(HTTP_POST, "/a"),
+    TOY_ROUTE(HTTP_GET, "/a/stats"),
+    TOY_ROUTE(HTTP_PUT, "/a/{id}"),
+    TOY_ROUTE(HTTP_PATCH, "/a/{id}"),
+    TOY_ROUTE(HTTP_GET, "/a/{id}/b"),
+    TOY_ROUTE(HTTP_DELETE, "/{kind}/stats/{id}"),
+    TOY_ROUTE(HTTP_GET, "/{kind}/x y/{id}/{to}/{from}"),
+    TOY_ROUTE(HTTP_GET, "/{kind}/{id}/{to}/{from}/{by}"), /* one argument too many: never found */
+    TOY_ROUTE(HTTP_GET, "/1/2/3/4/5/6/7/8/9/10/11/12"),
 };
 static const size_t row_count = ARRAY_LEN(rows);
 static const struct route_table table = {rows, &row_count};

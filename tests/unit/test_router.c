@@ -13,13 +13,13 @@
 #include "toy_route.h"
 
 static const struct route rows[] = {
-    ROUTE(HTTP_GET, "/"),
-    ROUTE(HTTP_GET, "/api/agents"),
-    ROUTE(HTTP_POST, "/api/agents"),
-    ROUTE(HTTP_GET, "/api/agents/stats"),
-    ROUTE(HTTP_GET, "/api/agents/{id}"),
-    ROUTE(HTTP_GET, "/api/agents/{id}/knowledge"),
-    ROUTE(HTTP_DELETE, "/api/{kind}/stats/{id}"),
+    TOY_ROUTE(HTTP_GET, "/"),
+    TOY_ROUTE(HTTP_GET, "/api/agents"),
+    TOY_ROUTE(HTTP_POST, "/api/agents"),
+    TOY_ROUTE(HTTP_GET, "/api/agents/stats"),
+    TOY_ROUTE(HTTP_GET, "/api/agents/{id}"),
+    TOY_ROUTE(HTTP_GET, "/api/agents/{id}/knowledge"),
+    TOY_ROUTE(HTTP_DELETE, "/api/{kind}/stats/{id}"),
 };
 static const size_t row_count = sizeof(rows) / sizeof(rows[0]);
 static const struct route_table table = {rows, &row_count};
@@ -134,9 +134,9 @@ static void test_rows_without_policy_are_refused(void **state)
 	(void)state;
 	static const struct route broken[][2] = {
 	    {{.method = HTTP_GET, .path = "/x", .handler = nothing, .summary = "s"}},
-	    {ROUTE(HTTP_GET, "x")},
-	    {ROUTE(HTTP_HEAD, "/x")},
-	    {ROUTE(HTTP_GET, "/x"), ROUTE(HTTP_GET, "/x")},
+	    {TOY_ROUTE(HTTP_GET, "x")},
+	    {TOY_ROUTE(HTTP_HEAD, "/x")},
+	    {TOY_ROUTE(HTTP_GET, "/x"), TOY_ROUTE(HTTP_GET, "/x")},
 	};
 	static const size_t counts[] = {1, 1, 1, 2};
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {

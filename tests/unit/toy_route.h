@@ -1,5 +1,5 @@
 /*
- * A route that does nothing, for tests of the router: ROUTE(HTTP_GET, "/a/{id}").
+ * A route that does nothing, for tests of the router: TOY_ROUTE(HTTP_GET, "/a/{id}").
  */
 #ifndef ZIGGIE_TESTS_UNIT_TOY_ROUTE_H
 #define ZIGGIE_TESTS_UNIT_TOY_ROUTE_H
@@ -15,10 +15,11 @@ static enum err nothing(struct http_request *request, struct http_response *resp
 	return ERR_OK;
 }
 
-#define ROUTE(m, p)                                                                                \
+#define TOY_ROUTE(m, p)                                                                            \
 	{                                                                                          \
-		.method = (m), .path = (p), .access = ACCESS_PUBLIC, .rate = RATE_NONE,            \
-		.weight = WEIGHT_LIGHT, .body = BODY_NONE, .handler = nothing, .summary = "s"      \
+		.method = (m), .path = (p), .access = ACCESS_PUBLIC, .others = OTHERS_NONE,        \
+		.scope = SCOPE_ANY, .rate = RATE_NONE, .weight = WEIGHT_LIGHT, .body = BODY_NONE,  \
+		.handler = nothing, .summary = "s"                                                 \
 	}
 
 #endif
