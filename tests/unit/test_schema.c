@@ -126,8 +126,8 @@ static void test_every_wrong_kind_is_refused(void **state)
 static void test_bounds(void **state)
 {
 	(void)state;
-	takes(
-	    "\"count\":10,\"share\":1,\"note\":\"éééééééééé\",\"extra\":{\"a\":\"1234567890123456\"}");
+	takes("\"count\":10,\"share\":1,\"note\":\"éééééééééé\",\"extra\":{\"a\":"
+	      "\"1234567890123456\"}");
 	refuses("\"count\":11", "count", "-3 to 10");
 	refuses("\"count\":-4", "count", "-3 to 10");
 	refuses("\"count\":99999999999999999999999999", "count", "-3 to 10");
