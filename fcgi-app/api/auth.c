@@ -220,27 +220,20 @@ static void put_user(struct http_response *response, const struct user *user)
 	json_end(&w);
 }
 
-static struct uuid own_id(const struct http_request *r)
-{
-	struct uuid id;
-	AN_INVARIANT(uuid_parse(r->principal.user_id, &id));
-	return id;
-}
-
 /* Changes the own record when there is a profile, and answers with it. */
 static enum err answer_me(struct http_request *r, struct http_response *response,
 			  const struct user_profile *profile, struct errmsg *why)
 {
 	struct db_conn *db;
 	struct user user;
-	struct uuid id = own_id(r);
+	const struct uuid *id = &r->principal.user_id;
 	enum err err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
 	if (profile != NULL)
-		err = users_set_profile(db, &id, profile, why);
+		err = users_set_profile(db, id, profile, why);
 	if (err == ERR_OK)
-		err = users_by_id(db, r->arena, &id, &user, why);
+		err = users_by_id(db, r->arena, id, &user, why);
 	http_db_return(r, db);
 	if (err == ERR_OK)
 		put_user(response, &user);

@@ -6,14 +6,18 @@
 
 #include <stdint.h>
 
+#include "base/uuid.h"
+
 enum role { ROLE_NONE = 0, ROLE_READONLY, ROLE_USER, ROLE_ADMIN };
 
 /* A plain value, copied out of the token cache. */
 struct principal {
 	enum role role;
-	char user_id[37];       /* UUID text */
+	struct uuid user_id;
 	char username[101 * 4]; /* up to 100 characters of UTF-8 */
 	int64_t expires_us;     /* wall time at which the credential ends */
+	struct uuid key_id;     /* of the API key that was given; nil for a token */
+	struct uuid agent_id;   /* the one agent that the key may act as; nil for any */
 };
 
 const char *role_name(enum role role);  /* "admin" */

@@ -103,3 +103,9 @@ bool uuid_parse(const char *text, struct uuid *out)
 	*out = id;
 	return true;
 }
+
+bool uuid_is_nil(const struct uuid *id)
+{
+	static const struct uuid nil;
+	return memcmp(id, &nil, sizeof(nil)) == 0;
+}

@@ -21,5 +21,7 @@ void uuid_new(struct uuid *out);
 void uuid_format(const struct uuid *id, char out[UUID_TEXT_MAX]);
 /* The 36-character form of any version, in either case; false leaves *out alone. */
 bool uuid_parse(const char *text, struct uuid *out);
+/* Whether all bytes are 0, which no id has that was made: "none". */
+bool uuid_is_nil(const struct uuid *id);
 
 #endif

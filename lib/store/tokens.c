@@ -26,14 +26,12 @@ static enum err fill_principal(const struct db_result *rows, struct principal *o
 {
 	size_t id_len;
 	const void *id_bytes = db_col_blob(rows, 0, 0, &id_len);
-	struct uuid id;
-	AN_INVARIANT(id_len == sizeof(id.bytes));
-	memcpy(id.bytes, id_bytes, id_len);
+	AN_INVARIANT(id_len == sizeof(out->user_id.bytes));
 	*out = (struct principal){
 	    .role = role_parse(db_col_text(rows, 0, 2)),
 	    .expires_us = db_col_time_us(rows, 0, 3),
 	};
-	uuid_format(&id, out->user_id);
+	memcpy(out->user_id.bytes, id_bytes, id_len);
 	const char *username = db_col_text(rows, 0, 1);
 	int len = snprintf(out->username, sizeof(out->username), "%s", username);
 	AN_INVARIANT((size_t)len < sizeof(out->username));

@@ -154,11 +154,11 @@ static void test_a_token_gives_its_owner(void **state)
 	struct fixture *f = *state;
 	uint8_t digest[TOKEN_DIGEST_LEN];
 	struct principal principal;
-	char id[UUID_TEXT_MAX];
 	add_token(f, 1, 60 * US_PER_S, digest);
 	assert_int_equal(tokens_find(f->db, digest, &principal, NULL), ERR_OK);
-	uuid_format(&f->bob.id, id);
-	assert_string_equal(principal.user_id, id);
+	assert_memory_equal(&principal.user_id, &f->bob.id, sizeof(f->bob.id));
+	assert_true(uuid_is_nil(&principal.key_id));
+	assert_true(uuid_is_nil(&principal.agent_id));
 	assert_string_equal(principal.username, "bob");
 	assert_int_equal(principal.role, ROLE_READONLY);
 	assert_true(principal.expires_us > clock_wall_us() + 50 * US_PER_S);

@@ -118,6 +118,17 @@ static void test_other_text_is_refused(void **state)
 	}
 }
 
+static void test_nil_is_no_id_that_was_made(void **state)
+{
+	(void)state;
+	struct uuid id = {{0}};
+	assert_true(uuid_is_nil(&id));
+	id.bytes[15] = 1;
+	assert_false(uuid_is_nil(&id));
+	uuid_new(&id);
+	assert_false(uuid_is_nil(&id));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +138,7 @@ int main(void)
 	    cmocka_unit_test(test_threads_never_make_the_same),
 	    cmocka_unit_test(test_text_and_back),
 	    cmocka_unit_test(test_other_text_is_refused),
+	    cmocka_unit_test(test_nil_is_no_id_that_was_made),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
