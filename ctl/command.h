@@ -33,6 +33,7 @@ extern const struct command command_print_config;
 extern const struct command command_config_example;
 extern const struct command command_config_reference;
 extern const struct command command_config_manual;
+extern const struct command command_routes;
 
 extern const struct command *const commands[];
 extern const size_t command_count;

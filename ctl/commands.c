@@ -10,6 +10,6 @@ const struct command *const commands[] = {
     &command_user_enable,      &command_user_list,     &command_token,
     &command_host_list,        &command_host_remove,   &command_migrate,
     &command_check_config,     &command_print_config,  &command_config_example,
-    &command_config_reference, &command_config_manual,
+    &command_config_reference, &command_config_manual, &command_routes,
 };
 const size_t command_count = ARRAY_LEN(commands);

@@ -49,6 +49,7 @@ refuses "the wire format outside" fcgi-app/worker/x.c '#include <fastcgi.h>' 'co
 refuses "libfcgi in the worker" fcgi-app/worker/x.c '#include <fcgiapp.h>' 'libfcgi'
 refuses "libfcgi in a second file of ziggie-fcgi" fcgi-app/compat/main.c '#include <fcgiapp.h>' 'libfcgi'
 refuses "the engine in ziggie-fcgi" fcgi-app/compat/x.c '#include "worker/engine.h"' 'may include only'
+refuses "HTTP in ziggiectl" ctl/x.c '#include "http/request.h"' 'know no HTTP'
 refuses "an include without folder" lib/base/x.c '#include "strbuf.h"' 'folder'
 refuses "strcpy" lib/base/x.c 'void f(char *a) { strcpy(a, "b"); }' 'calls strcpy()'
 refuses "sprintf across blanks" lib/base/x.c 'int g(char *a) { return sprintf (a, "b"); }' 'sprintf'
@@ -66,6 +67,7 @@ said=$($check "$scratch/tree")
 report $? "a second file with libmemcached is caught"
 
 accepts "a downward include" lib/store/x.c '#include "db/db.h"'
+accepts "the rows in ziggiectl routes" ctl/cmd_routes.c '#include "http/route.h"'
 accepts "a banned name in a comment or a string" lib/base/x.c \
     '/* strcpy(a) */ const char *s = "sprintf(x)"; // atoi(y)'
 accepts "snprintf" lib/base/x.c 'void f(char *a) { snprintf(a, 2, "b"); }'

@@ -122,4 +122,11 @@ struct route_table {
 extern const struct route_table route_tables[];
 extern const size_t route_table_count;
 
+/* A column's value in a word: "readonly", "kept", "read", "light", "json". */
+const char *route_access_word(enum route_access access);
+const char *route_others_word(enum route_others others);
+const char *route_rate_word(enum route_rate rate);
+const char *route_weight_word(enum route_weight weight);
+const char *route_body_word(enum route_body body);
+
 #endif

@@ -21,6 +21,35 @@ static struct json_object *object_of(const struct json_node *node)
 	return (struct json_object *)(uintptr_t)node;
 }
 
+const char *field_type_word(enum field_type type)
+{
+	switch (type) {
+	case FIELD_STRING:
+		return "string";
+	case FIELD_TEXT:
+		return "text";
+	case FIELD_WORD:
+		return "word";
+	case FIELD_INT:
+		return "int";
+	case FIELD_REAL:
+		return "real";
+	case FIELD_BOOL:
+		return "bool";
+	case FIELD_ID:
+		return "id";
+	case FIELD_TIME:
+		return "time";
+	case FIELD_OBJECT:
+		return "object";
+	case FIELD_LIST:
+		return "list";
+	case FIELD_ANY:
+		return "any";
+	}
+	A_BUG("a field without a type");
+}
+
 void field_words(const struct field *field, struct strbuf *out)
 {
 	for (size_t i = 0; field->words[i] != NULL; i++) {

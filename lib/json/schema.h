@@ -91,6 +91,8 @@ struct field_value {
 void schema_read(const struct schema *schema, const struct json_node *object,
 		 struct field_value *values, struct json_fields *errors);
 
+/* "string", "word", "list": the type in a word. */
+const char *field_type_word(enum field_type type);
 /* The words that a field may be, as "a, b or c", into out. */
 struct strbuf;
 void field_words(const struct field *field, struct strbuf *out);
