@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
@@ -131,32 +132,75 @@ static bool fails_or_shrinks(enum fault_call call, size_t *len)
 
 #ifdef ZIGGIE_SANITIZED
 
-/* The sanitizer owns malloc, so only our own code's calls are seen. */
+/* The sanitizer owns malloc, so only our own code's calls are seen; but it counts them all. */
 #define FRONT(type, name, ...) WRAPPED(type, name, __VA_ARGS__)
 #define BACK(name) __real_##name
+size_t __sanitizer_get_current_allocated_bytes(void); /* its header is not always installed */
+
+size_t fault_heap_bytes(void)
+{
+	return __sanitizer_get_current_allocated_bytes();
+}
 
 #else
 
 /*
- * This program's malloc stands before glibc's for every library; what is not defined
- * here, free() among them, stays glibc's.  Our own code's calls come here through the
- * linker's names.
+ * This program's malloc stands before glibc's for every library.  Our own code's calls come
+ * here through the linker's names.
  */
 #define FRONT(type, name, ...) type name(__VA_ARGS__)
-#define BACK(name) __libc_##name
+#define BACK(name) back_##name
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
-#define __libc_aligned_alloc __libc_memalign
+void __libc_free(void *block);
 
-static void *__libc_reallocarray(void *old, size_t count, size_t size)
+static _Atomic size_t heap_bytes;
+
+size_t fault_heap_bytes(void)
+{
+	return atomic_load(&heap_bytes);
+}
+
+static void *counted(void *block)
+{
+	atomic_fetch_add_explicit(&heap_bytes, malloc_usable_size(block), memory_order_relaxed);
+	return block;
+}
+
+static void *back_malloc(size_t size)
+{
+	return counted(__libc_malloc(size));
+}
+
+static void *back_calloc(size_t count, size_t size)
+{
+	return counted(__libc_calloc(count, size));
+}
+
+static void *back_realloc(void *old, size_t size)
+{
+	size_t before = malloc_usable_size(old);
+	void *block = __libc_realloc(old, size);
+	if (block == NULL && size > 0)
+		return NULL; /* the old one is as it was */
+	atomic_fetch_sub_explicit(&heap_bytes, before, memory_order_relaxed);
+	return counted(block);
+}
+
+static void *back_reallocarray(void *old, size_t count, size_t size)
 {
 	size_t total;
 	if (!__builtin_mul_overflow(count, size, &total))
-		return __libc_realloc(old, total);
+		return back_realloc(old, total);
 	errno = ENOMEM;
 	return NULL;
+}
+
+static void *back_aligned_alloc(size_t alignment, size_t size)
+{
+	return counted(__libc_memalign(alignment, size));
 }
 
 WRAPPED(void *, malloc, size_t size)
@@ -227,6 +271,32 @@ FRONT(void *, aligned_alloc, size_t alignment, size_t size)
 	return no_memory(__builtin_return_address(0)) ? NULL : BACK(aligned_alloc)(alignment, size);
 }
 
+#ifndef ZIGGIE_SANITIZED
+
+/* The rest of the family, so that all is counted that is freed here. */
+void *memalign(size_t alignment, size_t size)
+{
+	return no_memory(__builtin_return_address(0)) ? NULL : back_aligned_alloc(alignment, size);
+}
+
+int posix_memalign(void **out, size_t alignment, size_t size)
+{
+	void *block =
+	    no_memory(__builtin_return_address(0)) ? NULL : back_aligned_alloc(alignment, size);
+	if (block == NULL)
+		return ENOMEM;
+	*out = block;
+	return 0;
+}
+
+void free(void *block)
+{
+	atomic_fetch_sub_explicit(&heap_bytes, malloc_usable_size(block), memory_order_relaxed);
+	__libc_free(block);
+}
+
+#endif
+
 WRAPPED(char *, strdup, const char *text)
 {
 	return fails(FAULT_MEMORY) ? NULL : __real_strdup(text);
@@ -238,7 +308,7 @@ WRAPPED(char *, strdup, const char *text)
 char *strdup(const char *text)
 {
 	size_t size = strlen(text) + 1;
-	char *copy = __libc_malloc(size);
+	char *copy = back_malloc(size);
 	return copy != NULL ? memcpy(copy, text, size) : NULL;
 }
 

@@ -17,6 +17,7 @@
 #define ZIGGIE_TESTS_FAULTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum fault_call {
 	FAULT_NONE,
@@ -77,5 +78,8 @@ unsigned fault_lift(void);
 
 /* The calling thread's calls neither count nor fail. */
 void fault_spare_this_thread(void);
+
+/* What the program and its libraries have allocated and not freed, to the byte. */
+size_t fault_heap_bytes(void);
 
 #endif

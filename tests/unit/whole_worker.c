@@ -98,6 +98,9 @@ static void prepare_settings(struct whole_worker *w)
 	/* Nothing runs out of time because the test moves the clock. */
 	whole_worker_set(w, CONF_db_connect_timeout, "60s");
 	whole_worker_set(w, CONF_request_timeout, "60s");
+	/* Nor because the machine is slow. */
+	whole_worker_set(w, CONF_memcached_timeout, "10s");
+	whole_worker_set(w, CONF_queue_target, "60s");
 	/* What is one step old is asked for anew. */
 	whole_worker_set(w, CONF_l1_ttl, "100ms");
 	whole_worker_set(w, CONF_token_cache_ttl, "100ms");
@@ -171,6 +174,8 @@ enum err whole_worker_start(struct whole_worker *w, struct errmsg *why)
 
 void whole_worker_stop(struct whole_worker *w)
 {
+	if (w->engine == NULL)
+		return;
 	engine_stop(w->engine);
 	app_parts_release(&w->app);
 	w->engine = NULL;

@@ -35,6 +35,7 @@ struct whole_worker {
 void whole_worker_prepare(struct whole_worker *w);
 /* The worker itself; ERR_OK leaves it running. */
 enum err whole_worker_start(struct whole_worker *w, struct errmsg *why);
+/* Does nothing when none runs. */
 void whole_worker_stop(struct whole_worker *w);
 void whole_worker_remove(struct whole_worker *w);
 
