@@ -11,6 +11,9 @@
 extern const struct route about_routes[];
 extern const size_t about_route_count;
 
+extern const struct route agent_routes[];
+extern const size_t agent_route_count;
+
 extern const struct route auth_routes[];
 extern const size_t auth_route_count;
 

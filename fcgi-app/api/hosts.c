@@ -2,8 +2,11 @@
  * /api/v1/hosts: the hosts that share the database.  What one of them is doing is
  * asked with ?host= on the routes of api/system.c.
  */
+#include <string.h>
+
 #include "api/api.h"
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "http/database.h"
 #include "http/paging.h"
 #include "http/request.h"
@@ -49,6 +52,9 @@ static enum err get_hosts(struct http_request *r, struct http_response *response
 	struct paging page;
 	struct host_rows rows;
 	enum err err = paging_read(r, &page, why);
+	if (err == ERR_OK &&
+	    (strlen(page.after) != page.after_len || !utf8_valid(page.after, page.after_len)))
+		err = paging_bad_cursor(why);
 	if (err == ERR_OK)
 		err = read_page(r, &page, &rows, why);
 	if (err != ERR_OK)
@@ -59,7 +65,8 @@ static enum err get_hosts(struct http_request *r, struct http_response *response
 	paging_begin(&w, &response->body);
 	for (size_t i = 0; i < shown; i++)
 		put_host(&w, &rows.hosts[i]);
-	paging_end(&w, r, response, &page, rows.total, more ? rows.hosts[shown - 1].id : NULL);
+	const char *last = more ? rows.hosts[shown - 1].id : NULL;
+	paging_end(&w, r, response, &page, rows.total, last, more ? strlen(last) : 0);
 	return ERR_OK;
 }
 

@@ -9,7 +9,7 @@
  *	… read page.limit + 1 items behind page.after, page.offset of them left out …
  *	paging_begin(&w, &response->body);
  *	… an object for each of the first page.limit …
- *	paging_end(&w, r, response, &page, total, more ? key of the last one : NULL);
+ *	paging_end(&w, r, response, &page, total, more ? key of the last one : NULL, its length);
  */
 #ifndef ZIGGIE_HTTP_PAGING_H
 #define ZIGGIE_HTTP_PAGING_H
@@ -25,14 +25,19 @@ enum { PAGING_KEY_MAX = 256 };
 struct paging {
 	uint64_t limit;
 	uint64_t offset;
-	const char *after; /* "" at the beginning of the list */
+	const char *after; /* the cursor's key, with a NUL behind; "" at the beginning */
+	size_t after_len;
+	bool total_is_min; /* the total was not counted to its end */
 };
 
 /* ERR_INVALID, naming the parameter. */
 enum err paging_read(const struct http_request *r, struct paging *out, struct errmsg *why);
 
 void paging_begin(struct json_writer *w, struct strbuf *body);
+/* last is the key of the last item, of last_len bytes; NULL when no more follow. */
 void paging_end(struct json_writer *w, const struct http_request *r, struct http_response *response,
-		const struct paging *page, uint64_t total, const char *last);
+		const struct paging *page, uint64_t total, const char *last, size_t last_len);
+/* For a key that no list gives out; the message names the parameter. */
+enum err paging_bad_cursor(struct errmsg *why);
 
 #endif

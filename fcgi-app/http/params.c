@@ -45,6 +45,22 @@ enum err http_query_number(const struct http_request *r, const char *name, int64
 	return ERR_OK;
 }
 
+enum err http_query_known(const struct http_request *r, const struct schema *takes,
+			  struct errmsg *why)
+{
+	for (const char *at = r->query; *at != '\0';) {
+		size_t len = strcspn(at, "&");
+		const char *name = form_decode(r->arena, at, strcspn(at, "=&"), true);
+		if (name == NULL)
+			return err_set(why, ERR_INVALID, "the query has a broken name");
+		if (len > 0 && !schema_has(takes, name))
+			return err_set(why, ERR_INVALID, "%s: is not a parameter of this list",
+				       name);
+		at += len + (at[len] == '&');
+	}
+	return ERR_OK;
+}
+
 enum err http_form(const struct http_request *r, const char *name, const char **out,
 		   struct errmsg *why)
 {

@@ -86,6 +86,10 @@ enum err http_query(const struct http_request *r, const char *name, const char *
 enum err http_query_number(const struct http_request *r, const char *name, int64_t min, int64_t max,
 			   int64_t *out, struct errmsg *why);
 
+/* ERR_INVALID, naming it, for a parameter of the query that no row takes. */
+enum err http_query_known(const struct http_request *r, const struct schema *takes,
+			  struct errmsg *why);
+
 /* The body as JSON object, or ERR_MALFORMED; freed with the request. */
 enum err http_body_json(struct http_request *r, struct json_doc **out, struct errmsg *why);
 /* A field of an application/x-www-form-urlencoded body; rules as for http_query. */

@@ -109,3 +109,8 @@ bool uuid_is_nil(const struct uuid *id)
 	static const struct uuid nil;
 	return memcmp(id, &nil, sizeof(nil)) == 0;
 }
+
+bool uuid_equal(const struct uuid *a, const struct uuid *b)
+{
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}

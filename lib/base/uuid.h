@@ -23,5 +23,6 @@ void uuid_format(const struct uuid *id, char out[UUID_TEXT_MAX]);
 bool uuid_parse(const char *text, struct uuid *out);
 /* Whether all bytes are 0, which no id has that was made: "none". */
 bool uuid_is_nil(const struct uuid *id);
+bool uuid_equal(const struct uuid *a, const struct uuid *b);
 
 #endif

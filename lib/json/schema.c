@@ -108,6 +108,15 @@ static bool is_word(const char *const *words, const char *text)
 	return false;
 }
 
+bool field_takes_text(const struct field *field, const char *text)
+{
+	if (field->type == FIELD_WORD)
+		return is_word(field->words, text);
+	size_t count = utf8_count(text, strlen(text));
+	return (int64_t)count >= field->min && (int64_t)count <= field->max &&
+	       !has_bad_control(text, field->type == FIELD_TEXT);
+}
+
 static void refuse_word(const struct reading *r)
 {
 	STRBUF_CLEANUP words = STRBUF_INIT;
@@ -344,11 +353,11 @@ static void read_value(const struct reading *r, struct json_object *json)
 	A_BUG("a field without a type");
 }
 
-static void read_field(const struct reading *r, struct json_object *object)
+static void read_field(const struct reading *r, struct json_object *object, bool may_be_missing)
 {
 	struct json_object *json;
 	if (!json_object_object_get_ex(object, r->field->name, &json)) {
-		if (r->field->flags & FIELD_REQUIRED)
+		if ((r->field->flags & FIELD_REQUIRED) && !may_be_missing)
 			json_field_error(r->errors, r->field->name, "is missing");
 	} else if (json != NULL) {
 		read_value(r, json);
@@ -360,10 +369,15 @@ static void read_field(const struct reading *r, struct json_object *object)
 	}
 }
 
-static bool has_field(const struct schema *schema, const char *name)
+static bool is_taken(const struct schema *schema, size_t i)
+{
+	return schema->only == 0 || (schema->fields[i].flags & schema->only) != 0;
+}
+
+bool schema_has(const struct schema *schema, const char *name)
 {
 	for (size_t i = 0; i < schema->count; i++)
-		if (strcmp(schema->fields[i].name, name) == 0)
+		if (is_taken(schema, i) && strcmp(schema->fields[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -376,7 +390,7 @@ static void refuse_others(const struct schema *schema, struct json_object *objec
 	json_object_object_foreach(object, key, member)
 	{
 		(void)member;
-		if (!has_field(schema, key))
+		if (!schema_has(schema, key))
 			json_field_error(errors, key, "is not a field that can be set here");
 	}
 }
@@ -390,7 +404,8 @@ void schema_read(const struct schema *schema, const struct json_node *object,
 		return;
 	for (size_t i = 0; i < schema->count; i++) {
 		struct reading r = {&schema->fields[i], &values[i], errors};
-		read_field(&r, object_of(object));
+		if (is_taken(schema, i))
+			read_field(&r, object_of(object), schema->only == FIELD_PATCH);
 	}
 	refuse_others(schema, object_of(object), errors);
 }

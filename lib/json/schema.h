@@ -7,7 +7,7 @@
  *	    {"name", FIELD_STRING, FIELD_REQUIRED, 1, 200, .summary = "What people call it"},
  *	    {"priority", FIELD_INT, 0, 1, 10, .summary = "10 is the most urgent"},
  *	};
- *	static const struct schema schema = {"Goal", fields, ARRAY_LEN(fields)};
+ *	static const struct schema schema = SCHEMA("Goal", fields);
  *
  *	struct field_value values[ARRAY_LEN(fields)];
  *	struct json_fields errors;
@@ -43,6 +43,8 @@ enum field_type {
 enum field_flag {
 	FIELD_REQUIRED = 1 << 0, /* in a body it must be there, in an answer it always is */
 	FIELD_NULL = 1 << 1,     /* null is a value too */
+	FIELD_CREATE = 1 << 2,   /* of a record: may be said when it is made */
+	FIELD_PATCH = 1 << 3,    /* of a record: may be changed */
 };
 
 struct schema;
@@ -56,6 +58,7 @@ struct field {
 	enum field_type item; /* of a list: _STRING (up to FIELD_ITEM_MAX), _WORD, _ID, _OBJECT */
 	const struct schema *of; /* of an object, or of a list's objects; answers only */
 	const char *summary;
+	const char *initial; /* what a body that does not say it means, as JSON; NULL for null */
 };
 
 enum { FIELD_ITEM_MAX = 1000 };
@@ -64,8 +67,17 @@ struct schema {
 	const char *name; /* "Agent": as the API description calls it */
 	const struct field *fields;
 	size_t count;
-	bool open; /* other members are ignored: the legacy family */
+	bool open;     /* other members are ignored: the legacy family */
+	bool whole;    /* of an answer: all fields are always there, as in a record */
+	unsigned only; /* fields with one of these flags alone; 0 for all */
 };
+
+/* SCHEMA("Goal", fields), and members by their name behind it. */
+#define SCHEMA(name_, rows, ...)                                                                   \
+	{                                                                                          \
+		.name = (name_), .fields = (rows), .count = sizeof(rows) / sizeof((rows)[0]),      \
+		##__VA_ARGS__                                                                      \
+	}
 
 /* What a body says of a field.  Texts are NUL-terminated; JSON is text too. */
 struct field_value {
@@ -84,15 +96,22 @@ struct field_value {
 };
 
 /*
- * Reads what the rows name and notes an error for everything else: a value of
+ * Reads what the rows name (those of `only`) and notes an error for everything else: a value of
  * another kind or out of bounds, null where it is none, a required field that is
- * missing, and a name that no row has.  Values with an error are not given.
+ * missing (but in a PATCH nothing is), and a name that no row has.  Values with an
+ * error are not given.
  */
 void schema_read(const struct schema *schema, const struct json_node *object,
 		 struct field_value *values, struct json_fields *errors);
 
 /* "string", "word", "list": the type in a word. */
 const char *field_type_word(enum field_type type);
+/* Whether one of the rows (those of `only`) has the name. */
+bool schema_has(const struct schema *schema, const char *name);
+
+/* Whether text, from a query say, is a value of a field of text or words. */
+bool field_takes_text(const struct field *field, const char *text);
+
 /* The words that a field may be, as "a, b or c", into out. */
 struct strbuf;
 void field_words(const struct field *field, struct strbuf *out);

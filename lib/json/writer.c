@@ -188,11 +188,17 @@ void json_put_null(struct json_writer *w, const char *key)
 	json_null(w);
 }
 
-void json_put_time(struct json_writer *w, const char *key, int64_t wall_us)
+void json_time(struct json_writer *w, int64_t wall_us)
 {
 	char text[CLOCK_TEXT_MAX];
 	clock_format_utc(wall_us, text);
-	json_put_string(w, key, text);
+	json_string(w, text);
+}
+
+void json_put_time(struct json_writer *w, const char *key, int64_t wall_us)
+{
+	json_key(w, key);
+	json_time(w, wall_us);
 }
 
 void json_put_time_legacy(struct json_writer *w, const char *key, int64_t wall_us)

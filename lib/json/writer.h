@@ -45,6 +45,7 @@ void json_int(struct json_writer *w, int64_t value);
 void json_uint(struct json_writer *w, uint64_t value);
 void json_real(struct json_writer *w, double value, int decimals); /* 0 to 6 decimals */
 void json_bool(struct json_writer *w, bool value);
+void json_time(struct json_writer *w, int64_t wall_us); /* UTC with Z and milliseconds */
 void json_null(struct json_writer *w);
 /* Text that is JSON already. */
 void json_raw(struct json_writer *w, const char *json, size_t len);

@@ -21,8 +21,21 @@ REQUESTS = {
 }
 
 
-# What stands for the {arguments} of a path.
-ARGUMENTS = {"/api/v1/hosts/{id}": {"id": socket.gethostname()}}
+# Kinds of records, and the body that makes one.
+RECORDS = {"/api/v1/agents": {"name": "an agent"}}
+for collection, body in RECORDS.items():
+    REQUESTS["POST", collection] = {"json": body}
+    REQUESTS["PATCH", collection + "/{id}"] = {"json": {}}
+
+
+def argument(api, token, path):
+    """What stands for the {id} of a path."""
+    for collection, body in RECORDS.items():
+        if path.startswith(collection + "/{id}"):
+            made = api.post(collection, token, json=body)
+            assert made.status_code == 201, made.text
+            return made.json()["id"]
+    return {"/api/v1/hosts/{id}": socket.gethostname()}[path]
 
 
 def routes():
@@ -42,7 +55,6 @@ def test_the_rows_are_found():
     assert len(routes()) >= 25
     assert ("GET", "/api/health") in routes() and ("POST", "/api/auth/logout") in routes()
     assert set(REQUESTS) <= set(routes())
-    assert set(ARGUMENTS) == {path for _, path in routes() if "{" in path}
 
 
 @pytest.mark.parametrize("method, path", routes())
@@ -50,6 +62,6 @@ def test_route_answers(stack, api, method, path):
     token = stack.ctl("token", "admin").stdout.split()[-1]
     # A host is known a moment after it has started.
     wait_for(lambda: api.get("/api/v1/hosts", token).json()["total"] > 0, what="a known host")
-    answer = api.request(method, path.format(**ARGUMENTS.get(path, {})), token=token,
-                         **REQUESTS.get((method, path), {}))
+    filled = path.format(id=argument(api, token, path)) if "{id}" in path else path
+    answer = api.request(method, filled, token=token, **REQUESTS.get((method, path), {}))
     assert 200 <= answer.status_code < 300, answer.text

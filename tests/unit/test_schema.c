@@ -31,7 +31,7 @@ static const struct field fields[FIELDS] = {
     [NEEDS] = {"needs", FIELD_LIST, 0, 0, 3, .item = FIELD_ID},
     [SHADES] = {"shades", FIELD_LIST, 0, 1, 2, .words = colours, .item = FIELD_WORD},
 };
-static const struct schema schema = {"Toy", fields, FIELDS, false};
+static const struct schema schema = SCHEMA("Toy", fields);
 
 static struct json_doc *doc;
 static struct field_value values[FIELDS];

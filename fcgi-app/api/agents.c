@@ -1,0 +1,141 @@
+/*
+ * /api/v1/agents.
+ */
+#include "store/agents.h"
+
+#include <string.h>
+
+#include "api/api.h"
+#include "api/records.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "http/database.h"
+#include "store/tasks.h"
+
+/* What agents have to do, of a page of them. */
+struct counts {
+	struct agent_tasks *rows;
+	size_t count;
+};
+
+static enum err load_counts(struct http_request *r, struct db_conn *db,
+			    const struct record *records, size_t count, void **computed,
+			    struct errmsg *why)
+{
+	struct counts *counts = arena_calloc(r->arena, 1, sizeof(*counts));
+	if (counts == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for a list");
+	*computed = counts;
+	return agents_count_tasks(db, r->arena, records, count, &counts->rows, &counts->count, why);
+}
+
+static int64_t count_of(const struct counts *counts, const struct uuid *agent, const char *status)
+{
+	for (size_t i = 0; i < counts->count; i++)
+		if (memcmp(counts->rows[i].agent_id.bytes, agent->bytes, sizeof(agent->bytes)) ==
+			0 &&
+		    strcmp(counts->rows[i].status, status) == 0)
+			return counts->rows[i].count;
+	return 0;
+}
+
+static void put_counts(struct json_writer *w, const struct record *record, const void *computed)
+{
+	struct uuid id;
+	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
+	json_key(w, agent_fields[AGENT_TASK_COUNTS].name);
+	json_object(w);
+	for (size_t i = 0; i < TASK_STATUSES; i++)
+		json_put_int(w, task_statuses[i], count_of(computed, &id, task_statuses[i]));
+	json_end(w);
+}
+
+static enum err own_parent(struct http_request *r, struct db_conn *db, const struct record *from,
+			   struct record *to, struct errmsg *why)
+{
+	(void)r;
+	(void)db;
+	(void)from;
+	struct uuid id, parent;
+	if (record_uuid(to, RECORD_ID, &id) && record_uuid(to, AGENT_PARENT_ID, &parent) &&
+	    memcmp(id.bytes, parent.bytes, sizeof(id.bytes)) == 0)
+		return err_set(why, ERR_INVALID, "parent_id: is the agent itself");
+	return ERR_OK;
+}
+
+static const struct resource resource = {
+    .kind = &agents,
+    .path = "/api/v1/agents",
+    .before_update = own_parent,
+    .load = load_counts,
+    .put = put_counts,
+};
+
+/* No new version: who changes an agent with If-Match is not disturbed by its pulse. */
+static enum err post_heartbeat(struct http_request *r, struct http_response *response,
+			       struct errmsg *why)
+{
+	struct uuid id;
+	struct db_conn *db;
+	int64_t now_us = clock_wall_us();
+	enum err err = records_path_id(r, &id, why);
+	if (err == ERR_OK)
+		err = http_db_borrow(r, &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = agents_beat(db, &id, now_us, why);
+	http_db_return(r, db);
+	if (err != ERR_OK)
+		return err;
+	struct json_writer w;
+	json_init(&w, &response->body);
+	json_object(&w);
+	json_put_string(&w, "id", http_path_arg(r, "id"));
+	json_put_time(&w, "last_heartbeat", now_us);
+	json_end(&w);
+	return ERR_OK;
+}
+
+static const struct field beat_fields[] = {
+    {"id", FIELD_ID, FIELD_REQUIRED, .summary = "The agent"},
+    {"last_heartbeat", FIELD_TIME, FIELD_REQUIRED, .summary = "Now"},
+};
+static const struct schema beat_schema = SCHEMA("Heartbeat", beat_fields);
+
+RECORD_SCHEMAS(agent, "Agent", agent_fields);
+
+static const char *const sorts[] = {"created_at", "-created_at", "updated_at", "-updated_at",
+				    "name",       "-name",       NULL};
+static const struct field list_fields[] = {
+    RECORD_LIST_FIELDS,
+    {"sort", FIELD_WORD, .words = sorts, .initial = "\"created_at\"",
+     .summary = "By what, with - for the other way round; filters only with created_at"},
+    {"status", FIELD_STRING, 0, 1, 16, .summary = "Only those in this status"},
+    {"agent_type", FIELD_STRING, 0, 1, 64, .summary = "Only those of this type"},
+    {"level", FIELD_STRING, 0, 1, 2, .summary = "Only those of this level"},
+    {"parent_id", FIELD_ID, .summary = "Only those below this agent"},
+    {"owner_id", FIELD_ID, .summary = "Only those of this user"},
+};
+static const struct schema list_schema = SCHEMA("AgentQuery", list_fields);
+
+const struct route agent_routes[] = {
+    ROUTE(HTTP_GET, "/api/v1/agents", ACCESS_READONLY, OTHERS_READ, "agents", RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, records_list, "Agents, page by page", .takes = &list_schema,
+	  .answers = &agent_list_schema, .resource = &resource),
+    ROUTE(HTTP_POST, "/api/v1/agents", ACCESS_USER, OTHERS_NONE, "agents", RATE_READ, WEIGHT_NORMAL,
+	  BODY_JSON, records_post, "Make an agent", .accepts = &agent_new_schema,
+	  .answers = &agent_schema, .status = 201, .resource = &resource),
+    ROUTE(HTTP_GET, "/api/v1/agents/{id}", ACCESS_READONLY, OTHERS_READ, "agents", RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, records_get, "One agent", .answers = &agent_schema,
+	  .resource = &resource),
+    ROUTE(HTTP_PATCH, "/api/v1/agents/{id}", ACCESS_USER, OTHERS_KEPT, "agents", RATE_READ,
+	  WEIGHT_NORMAL, BODY_JSON, records_patch, "Change an agent",
+	  .accepts = &agent_change_schema, .answers = &agent_schema, .resource = &resource),
+    ROUTE(HTTP_DELETE, "/api/v1/agents/{id}", ACCESS_USER, OTHERS_KEPT, "agents", RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, records_delete, "Remove an agent", .status = 204,
+	  .resource = &resource),
+    ROUTE(HTTP_POST, "/api/v1/agents/{id}/heartbeat", ACCESS_USER, OTHERS_CHANGED, "agents",
+	  RATE_READ, WEIGHT_NORMAL, BODY_NONE, post_heartbeat, "Note that an agent is alive",
+	  .answers = &beat_schema, .resource = &resource),
+};
+const size_t agent_route_count = ARRAY_LEN(agent_routes);

@@ -1,0 +1,314 @@
+#include "api/records.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "http/audit.h"
+#include "http/conditional.h"
+#include "http/database.h"
+#include "http/idempotent.h"
+#include "json/writer.h"
+
+/* A write: what its transaction is given, and what it leaves. */
+struct writing {
+	struct http_request *r;
+	const struct resource *resource;
+	struct uuid id;             /* of the record that there is */
+	struct record before;       /* as it was */
+	struct record after;        /* as it is now */
+	record_edit *edit;          /* instead of the body's values */
+	struct strbuf body;         /* the answer of a POST */
+	struct idempotent *attempt; /* of a POST; NULL without a key */
+};
+
+enum err records_path_id(const struct http_request *r, struct uuid *out, struct errmsg *why)
+{
+	if (uuid_parse(http_path_arg(r, "id"), out))
+		return ERR_OK;
+	return err_set(why, ERR_NOT_FOUND, "there is no such %s", r->route->resource->kind->name);
+}
+
+enum err records_may_change(const struct http_request *r, const struct record *record,
+			    struct errmsg *why)
+{
+	struct uuid owner;
+	if (r->route->others == OTHERS_CHANGED || r->principal.role == ROLE_ADMIN)
+		return ERR_OK;
+	if (record_uuid(record, RECORD_OWNER_ID, &owner) &&
+	    uuid_equal(&owner, &r->principal.user_id))
+		return ERR_OK;
+	return err_set(why, ERR_FORBIDDEN, "this %s belongs to somebody else", record->kind->name);
+}
+
+/* Answers */
+
+void records_put(struct json_writer *w, const struct resource *resource,
+		 const struct record *record, const void *computed)
+{
+	json_object(w);
+	record_put(w, record);
+	if (resource->put != NULL)
+		resource->put(w, record, computed);
+	json_end(w);
+}
+
+static enum err load(struct http_request *r, struct db_conn *db, const struct resource *resource,
+		     const struct record *records, size_t count, void **computed,
+		     struct errmsg *why)
+{
+	*computed = NULL;
+	if (resource->load == NULL || count == 0)
+		return ERR_OK;
+	return resource->load(r, db, records, count, computed, why);
+}
+
+/* The record with what is computed of it, as text. */
+static enum err render(struct http_request *r, struct db_conn *db, const struct resource *resource,
+		       const struct record *record, struct strbuf *out, struct errmsg *why)
+{
+	struct json_writer w;
+	void *computed;
+	enum err err = load(r, db, resource, record, 1, &computed, why);
+	if (err != ERR_OK)
+		return err;
+	strbuf_clear(out);
+	json_init(&w, out);
+	records_put(&w, resource, record, computed);
+	return out->failed ? err_set(why, ERR_NOMEM, "out of memory for the record") : ERR_OK;
+}
+
+static enum err changes_text(const struct record *record, const struct record *other,
+			     struct strbuf *out, struct errmsg *why)
+{
+	struct json_writer w;
+	json_init(&w, out);
+	json_object(&w);
+	record_put_change(&w, record, other);
+	json_end(&w);
+	return out->failed ? err_set(why, ERR_NOMEM, "out of memory for the audit") : ERR_OK;
+}
+
+/* What there was before and after, as far as it differs; NULL where there is no record. */
+static enum err audit(const struct http_request *r, struct db_conn *db, const char *action,
+		      const struct record *before, const struct record *after, struct errmsg *why)
+{
+	STRBUF_CLEANUP old = STRBUF_INIT;
+	STRBUF_CLEANUP new = STRBUF_INIT;
+	struct uuid id;
+	const struct record *record = after != NULL ? after : before;
+	enum err err = ERR_OK;
+	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
+	if (before != NULL)
+		err = changes_text(before, after, &old, why);
+	if (err == ERR_OK && after != NULL)
+		err = changes_text(after, before, &new, why);
+	if (err != ERR_OK)
+		return err;
+	const struct audit_entry entry = {.action = action,
+					  .resource = record->kind->name,
+					  .record = &id,
+					  .before = before != NULL ? old.data : NULL,
+					  .after = after != NULL ? new.data : NULL};
+	return http_audit(r, db, entry, why);
+}
+
+/* Reading */
+
+enum err records_get(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	const struct resource *resource = r->route->resource;
+	struct uuid id;
+	struct db_conn *db;
+	struct record record;
+	enum err err = records_path_id(r, &id, why);
+	if (err == ERR_OK)
+		err = http_db_borrow(r, &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = record_find(db, r->arena, resource->kind, &id, &record, why);
+	if (err == ERR_OK)
+		err = render(r, db, resource, &record, &response->body, why);
+	http_db_return(r, db);
+	if (err == ERR_OK)
+		etag_header(response, record_int(&record, RECORD_VERSION));
+	return err;
+}
+
+/* Writing */
+
+static enum err in_transaction(struct http_request *r, db_work *fn, struct writing *w,
+			       struct errmsg *why)
+{
+	struct db_conn *db;
+	enum err err = http_db_borrow(r, &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = db_transaction(db, fn, w, why);
+	http_db_return(r, db);
+	return err;
+}
+
+static enum err insert(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	struct writing *w = arg;
+	const struct resource *resource = w->resource;
+	enum err err = ERR_OK;
+	if (resource->before_insert != NULL)
+		err = resource->before_insert(w->r, db, &w->after, why);
+	if (err == ERR_OK)
+		err = record_insert(db, &w->after, why);
+	if (err == ERR_OK && resource->after_insert != NULL)
+		err = resource->after_insert(w->r, db, &w->after, why);
+	if (err == ERR_OK)
+		err = audit(w->r, db, "create", NULL, &w->after, why);
+	if (err == ERR_OK)
+		err = render(w->r, db, resource, &w->after, &w->body, why);
+	if (err == ERR_OK && w->attempt != NULL)
+		err = idempotent_keep(w->attempt, db, 201, &w->body, why);
+	return err;
+}
+
+static const char *location_of(struct http_request *r, const struct record *record)
+{
+	char text[UUID_TEXT_MAX];
+	struct uuid id;
+	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
+	uuid_format(&id, text);
+	return arena_printf(r->arena, "%s/%s", r->route->resource->path, text);
+}
+
+static enum err create(struct writing *w, struct errmsg *why)
+{
+	struct http_request *r = w->r;
+	enum err err = record_make(r->arena, w->resource->kind, r->values, &r->principal.user_id,
+				   &w->after, why);
+	if (err != ERR_OK)
+		return err;
+	const char *location = location_of(r, &w->after);
+	if (location == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for the record");
+	if (w->attempt != NULL)
+		idempotent_names(w->attempt, location, 1);
+	return in_transaction(r, insert, w, why);
+}
+
+enum err records_post(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	struct idempotent attempt;
+	bool answered, keyed;
+	enum err err = idempotent_begin(&attempt, r, response, &keyed, &answered, why);
+	if (err != ERR_OK || answered)
+		return err;
+	struct writing w = {.r = r,
+			    .resource = r->route->resource,
+			    .body = response->body,
+			    .attempt = keyed ? &attempt : NULL};
+	err = create(&w, why);
+	response->body = w.body;
+	if (err != ERR_OK) {
+		if (keyed)
+			idempotent_drop(&attempt, err);
+		return err;
+	}
+	response->status = 201;
+	http_header(response, "Location", location_of(r, &w.after));
+	etag_header(response, record_int(&w.after, RECORD_VERSION));
+	return ERR_OK;
+}
+
+static enum err lock(struct writing *w, struct db_conn *db, struct errmsg *why)
+{
+	enum err err = record_lock(db, w->r->arena, w->resource->kind, &w->id, &w->before, why);
+	if (err == ERR_OK)
+		err = records_may_change(w->r, &w->before, why);
+	if (err == ERR_OK)
+		err = check_if_match(w->r, record_int(&w->before, RECORD_VERSION), why);
+	return err;
+}
+
+static bool is_changed(const struct record *from, const struct record *to)
+{
+	for (size_t i = RECORD_HEAD; i < from->kind->column_count; i++)
+		if (!record_same(from, to, i))
+			return true;
+	return false;
+}
+
+static enum err store_change(struct writing *w, struct db_conn *db, struct errmsg *why)
+{
+	const struct resource *resource = w->resource;
+	if (!is_changed(&w->before, &w->after)) {
+		w->after = w->before;
+		return ERR_OK;
+	}
+	enum err err = record_update(db, &w->after, why);
+	if (err == ERR_OK && resource->after_update != NULL)
+		err = resource->after_update(w->r, db, &w->before, &w->after, why);
+	if (err == ERR_OK)
+		err = audit(w->r, db, "update", &w->before, &w->after, why);
+	return err;
+}
+
+static enum err update(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	struct writing *w = arg;
+	const struct resource *resource = w->resource;
+	static const struct field_value nothing[RECORD_FIELDS_MAX];
+	enum err err = lock(w, db, why);
+	if (err == ERR_OK)
+		err = record_change(w->r->arena, &w->before,
+				    w->edit == NULL ? w->r->values : nothing, &w->after, why);
+	if (err == ERR_OK && w->edit != NULL)
+		err = w->edit(w->r, db, &w->before, &w->after, why);
+	if (err == ERR_OK && w->edit == NULL && resource->before_update != NULL)
+		err = resource->before_update(w->r, db, &w->before, &w->after, why);
+	if (err == ERR_OK)
+		err = store_change(w, db, why);
+	if (err == ERR_OK)
+		err = render(w->r, db, resource, &w->after, &w->body, why);
+	return err;
+}
+
+static enum err change(struct http_request *r, struct http_response *response, record_edit *fn,
+		       struct errmsg *why)
+{
+	struct writing w = {
+	    .r = r, .resource = r->route->resource, .edit = fn, .body = response->body};
+	enum err err = records_path_id(r, &w.id, why);
+	if (err == ERR_OK)
+		err = in_transaction(r, update, &w, why);
+	response->body = w.body;
+	if (err == ERR_OK)
+		etag_header(response, record_int(&w.after, RECORD_VERSION));
+	return err;
+}
+
+enum err records_edit(struct http_request *r, struct http_response *response, record_edit *fn,
+		      struct errmsg *why)
+{
+	return change(r, response, fn, why);
+}
+
+enum err records_patch(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	return change(r, response, NULL, why);
+}
+
+static enum err delete (struct db_conn *db, void *arg, struct errmsg *why) {
+	struct writing *w = arg; enum err err = lock(w, db, why);
+	if (err == ERR_OK && w->resource->before_remove != NULL)
+	    err = w->resource->before_remove(w->r, db, &w->before, why);
+	if (err == ERR_OK) err = record_remove(db, &w->before, why);
+	return err == ERR_OK ? audit(w->r, db, "delete", &w->before, NULL, why) : err;
+}
+
+enum err records_delete(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	struct writing w = {.r = r, .resource = r->route->resource};
+	enum err err = records_path_id(r, &w.id, why);
+	if (err == ERR_OK)
+		err = in_transaction(r, delete, &w, why);
+	if (err == ERR_OK)
+		response->status = 204;
+	return err;
+}

@@ -1,0 +1,106 @@
+/*
+ * What all records of /api/v1 do: made, listed, read, changed and removed over HTTP by
+ * the same five handlers.  A route row names its resource, and the resource what is
+ * special to it.
+ *
+ *	POST    201, Location, ETag; an Idempotency-Key is honoured
+ *	GET     a record with its ETag; a list with ?limit, ?cursor or ?offset, ?sort and
+ *	        the filters that an index of its kind has
+ *	PATCH   the fields that the body has; If-Match is honoured
+ *	DELETE  204; If-Match is honoured
+ *
+ * Whose records a row may change is its column `others`.
+ */
+#ifndef ZIGGIE_API_RECORDS_H
+#define ZIGGIE_API_RECORDS_H
+
+#include "http/request.h"
+#include "http/route.h"
+#include "store/record.h"
+
+/*
+ * The hooks may all be NULL.  Those with a database run inside the transaction, which
+ * may be run again: they change nothing but the database and the record.
+ */
+struct resource {
+	const struct record_kind *kind;
+	const char *path; /* "/api/v1/agents" */
+	/* Before the record is stored; may change it. */
+	enum err (*before_insert)(struct http_request *r, struct db_conn *db, struct record *record,
+				  struct errmsg *why);
+	enum err (*after_insert)(struct http_request *r, struct db_conn *db,
+				 const struct record *record, struct errmsg *why);
+	enum err (*before_update)(struct http_request *r, struct db_conn *db,
+				  const struct record *from, struct record *to, struct errmsg *why);
+	enum err (*after_update)(struct http_request *r, struct db_conn *db,
+				 const struct record *from, const struct record *to,
+				 struct errmsg *why);
+	enum err (*before_remove)(struct http_request *r, struct db_conn *db,
+				  const struct record *record, struct errmsg *why);
+	/*
+	 * Reads what is computed of a page of records, in a fixed number of statements; put
+	 * then adds one record's part, members of the object that is open.
+	 */
+	enum err (*load)(struct http_request *r, struct db_conn *db, const struct record *records,
+			 size_t count, void **computed, struct errmsg *why);
+	void (*put)(struct json_writer *w, const struct record *record, const void *computed);
+};
+
+route_handler records_post;
+route_handler records_list;
+route_handler records_get;
+route_handler records_patch;
+route_handler records_delete;
+
+/* The {id} of the path; ERR_NOT_FOUND when it can't be one. */
+enum err records_path_id(const struct http_request *r, struct uuid *out, struct errmsg *why);
+/* ERR_FORBIDDEN when the row keeps this record for its owner and administrators. */
+enum err records_may_change(const struct http_request *r, const struct record *record,
+			    struct errmsg *why);
+
+/* The record as an object, with what `load` computed. */
+void records_put(struct json_writer *w, const struct resource *resource,
+		 const struct record *record, const void *computed);
+
+/* A change that is no PATCH: fn alters the locked record `to`, a copy of `from`. */
+typedef enum err record_edit(struct http_request *r, struct db_conn *db, const struct record *from,
+			     struct record *to, struct errmsg *why);
+/* Runs it in a transaction and answers with the record. */
+enum err records_edit(struct http_request *r, struct http_response *response, record_edit *fn,
+		      struct errmsg *why);
+
+/*
+ * name_schema, name_new_schema, name_change_schema and name_list_schema from the rows of
+ * a kind: a record, the bodies of POST and PATCH, and a page.
+ */
+#define RECORD_SCHEMAS(name, title, rows)                                                          \
+	static const struct schema name##_schema = SCHEMA(title, rows, .whole = true);             \
+	static const struct schema name##_new_schema =                                             \
+	    SCHEMA("New" title, rows, .only = FIELD_CREATE);                                       \
+	static const struct schema name##_change_schema =                                          \
+	    SCHEMA(title "Change", rows, .only = FIELD_PATCH);                                     \
+	static const struct field name##_list_fields[] = {                                         \
+	    {"items", FIELD_LIST, FIELD_REQUIRED, 0, 200, .item = FIELD_OBJECT,                    \
+	     .of = &name##_schema, .summary = "The page"},                                         \
+	    RECORD_PAGE_FIELDS};                                                                   \
+	static const struct schema name##_list_schema = SCHEMA(title "List", name##_list_fields)
+#define RECORD_PAGE_FIELDS                                                                         \
+	{"total", FIELD_INT, FIELD_REQUIRED, 0, INT64_MAX, .summary = "How many there are"},       \
+	    {"total_is_min", FIELD_BOOL, FIELD_REQUIRED,                                           \
+	     .summary = "Whether there may be more than total: that many were counted"},           \
+	    {"limit", FIELD_INT, FIELD_REQUIRED, 1, 200, .summary = "How many a page has"},        \
+	{                                                                                          \
+		"next_cursor", FIELD_STRING, FIELD_REQUIRED | FIELD_NULL, 1, 400,                  \
+		    .summary = "Where the next page begins; null when there is none"               \
+	}
+
+/* The parameters that every list takes, for the rows of its `takes`. */
+#define RECORD_LIST_FIELDS                                                                         \
+	{"limit", FIELD_INT, 0, 1, 200, .initial = "50", .summary = "How many at most"},           \
+	    {"cursor", FIELD_STRING, 0,                                                            \
+	     1,        400,          .summary = "Goes on behind a page: its next_cursor"},         \
+	{                                                                                          \
+		"offset", FIELD_INT, 0, 0, 10000, .initial = "0", .summary = "How many to skip"    \
+	}
+
+#endif

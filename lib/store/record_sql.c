@@ -1,0 +1,72 @@
+#include "store/record_sql.h"
+
+#include "base/assert.h"
+
+void sql_columns(const struct record_kind *kind, struct strbuf *out)
+{
+	for (size_t i = 0; i < kind->column_count; i++)
+		strbuf_addf(out, "%s%s", i > 0 ? ", " : "", kind->fields[i].name);
+}
+
+void sql_select(const struct record_kind *kind, struct strbuf *out)
+{
+	strbuf_adds(out, "SELECT ");
+	sql_columns(kind, out);
+	strbuf_addf(out, " FROM %s", kind->table);
+}
+
+void sql_insert(const struct record_kind *kind, struct strbuf *out)
+{
+	strbuf_addf(out, "INSERT INTO %s (", kind->table);
+	sql_columns(kind, out);
+	strbuf_adds(out, ") VALUES (?");
+	for (size_t i = 1; i < kind->column_count; i++)
+		strbuf_adds(out, ", ?");
+	strbuf_adds(out, ")");
+}
+
+void sql_update(const struct record_kind *kind, struct strbuf *out)
+{
+	strbuf_addf(out, "UPDATE %s SET version = ?", kind->table);
+	for (size_t i = RECORD_UPDATED_AT; i < kind->column_count; i++)
+		strbuf_addf(out, ", %s = ?", kind->fields[i].name);
+	strbuf_adds(out, " WHERE id = ? AND version = ?");
+}
+
+void sql_forget(const struct record_child *child, struct strbuf *out)
+{
+	strbuf_addf(out,
+		    "UPDATE %s SET %s = NULL, version = version + 1, updated_at = ? WHERE %s = ?",
+		    child->table, child->column, child->column);
+}
+
+void sql_ids(const struct record *list, size_t count, struct record_ids *ids, struct strbuf *out)
+{
+	static const size_t lengths[] = {1, 10, 50, RECORD_IDS_MAX};
+	size_t length = 0;
+	AN_INVARIANT(count > 0 && count <= RECORD_IDS_MAX);
+	while (lengths[length] < count)
+		length++;
+	ids->count = lengths[length];
+	for (size_t i = 0; i < ids->count; i++) {
+		ids->values[i] = list[i < count ? i : count - 1].values[RECORD_ID];
+		strbuf_adds(out, i > 0 ? ", ?" : "?");
+	}
+}
+
+enum err sql_query(struct db_conn *db, struct arena *arena, const struct strbuf *sql,
+		   const struct db_value *binds, size_t bind_count, struct db_result *out,
+		   struct errmsg *why)
+{
+	if (sql->failed)
+		return err_set(why, ERR_NOMEM, "out of memory for a statement");
+	return db_query(db, arena, sql->data, binds, bind_count, out, why);
+}
+
+enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
+		  size_t bind_count, uint64_t *affected, struct errmsg *why)
+{
+	if (sql->failed)
+		return err_set(why, ERR_NOMEM, "out of memory for a statement");
+	return db_exec(db, sql->data, binds, bind_count, affected, why);
+}
