@@ -1,4 +1,6 @@
+#include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -7,7 +9,7 @@
 #include "base/num.h"
 #include "ctl.h"
 #include "store/tokens.h"
-#include "store/users.h"
+#include "user_change.h"
 
 enum { LIMIT_MS = 300000, COUNT_MAX = 100000 };
 
@@ -23,6 +25,20 @@ struct order {
 	struct minted *tokens;
 };
 
+/* A token opens a session as a sign-in does, and so it is in the audit. */
+static enum err note(struct db_conn *db, const struct uuid *user_id, uint64_t count,
+		     struct errmsg *why)
+{
+	char after[64];
+	snprintf(after, sizeof(after), "{\"tokens\":%" PRIu64 "}", count);
+	struct audit_entry entry = ctl_origin;
+	entry.action = "login";
+	entry.resource = "user";
+	entry.record = user_id;
+	entry.after = after;
+	return audit_add(db, &entry, why);
+}
+
 static enum err add_tokens(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	const struct order *order = arg;
@@ -35,6 +51,8 @@ static enum err add_tokens(struct db_conn *db, void *arg, struct errmsg *why)
 	for (uint64_t i = 0; i < order->count && err == ERR_OK; i++)
 		err = tokens_add(db, order->tokens[i].digest, &user.id, "ziggiectl",
 				 order->expires_us, why);
+	if (err == ERR_OK)
+		err = note(db, &user.id, order->count, why);
 	arena_release(&arena);
 	return err;
 }

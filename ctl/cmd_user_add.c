@@ -1,49 +1,35 @@
-#include <string.h>
 #include <sysexits.h>
 
-#include "auth/principal.h"
+#include "auth/account.h"
 #include "base/clock.h"
-#include "base/utf8.h"
-#include "ctl.h"
 #include "password_input.h"
-#include "store/users.h"
+#include "user_change.h"
 
-enum { NAME_MIN = 3, NAME_MAX_CHARACTERS = 100, EMAIL_MAX = 254, FULL_NAME_MAX = 200 };
 enum { LIMIT_MS = 30000 };
 
-static enum err check_text(const char *what, const char *text, size_t least, size_t most,
-			   struct errmsg *why)
+static enum err check(const char *what, const char *text,
+		      enum err (*rule)(const char *text, struct errmsg *why), struct errmsg *why)
 {
-	size_t len = strlen(text);
-	if (!utf8_valid(text, len) || utf8_has_control(text))
-		return err_set(why, ERR_INVALID, "%s holds characters that are not allowed", what);
-	size_t count = utf8_count(text, len);
-	if (count < least || count > most)
-		return err_set(why, ERR_INVALID, "%s must have %zu to %zu characters, has %zu",
-			       what, least, most, count);
-	return ERR_OK;
+	struct errmsg fault = ERRMSG_INIT;
+	enum err err = text != NULL ? rule(text, &fault) : ERR_OK;
+	return err == ERR_OK ? ERR_OK : err_set(why, err, "%s %s", what, fault.text);
 }
 
 static enum err check_user(const struct user *user, struct errmsg *why)
 {
-	const char *name = user->username;
-	enum err err = check_text("the name", name, NAME_MIN, NAME_MAX_CHARACTERS, why);
-	if (err == ERR_OK && (name[0] == ' ' || name[strlen(name) - 1] == ' '))
-		err = err_set(why, ERR_INVALID, "the name begins or ends with a blank");
+	enum err err = check("the name", user->username, account_check_username, why);
 	if (err == ERR_OK && user->role == ROLE_NONE)
 		err = err_set(why, ERR_INVALID, "the role must be admin, user or readonly");
-	if (err == ERR_OK && user->email != NULL)
-		err = check_text("the e-mail address", user->email, 3, EMAIL_MAX, why);
-	if (err == ERR_OK && user->email != NULL && strchr(user->email, '@') == NULL)
-		err = err_set(why, ERR_INVALID, "the e-mail address has no @");
-	if (err == ERR_OK && user->full_name != NULL)
-		err = check_text("the full name", user->full_name, 1, FULL_NAME_MAX, why);
+	if (err == ERR_OK)
+		err = check("the e-mail address", user->email, account_check_email, why);
+	if (err == ERR_OK)
+		err = check("the full name", user->full_name, account_check_full_name, why);
 	return err;
 }
 
 static enum err add(struct db_conn *db, void *arg, struct errmsg *why)
 {
-	return users_add(db, arg, why);
+	return accounts_add(db, arg, &ctl_origin, why);
 }
 
 static int run(struct ctl *ctl, int argc, char **argv)

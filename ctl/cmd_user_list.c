@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { LIMIT_MS = 30000, NAME_COLUMN = 24 };
+enum { LIMIT_MS = 30000, NAME_COLUMN = 24, USERS_MAX = 1000000 };
 
 static void add_row(struct strbuf *out, const char *name, const char *role, const char *state,
 		    const char *last_login, const char *email)
@@ -36,7 +36,7 @@ static enum err list(struct db_conn *db, void *arg, struct errmsg *why)
 	struct user *users;
 	size_t count;
 	arena_init(&arena, 65536, 256 << 20);
-	enum err err = users_list(db, &arena, &users, &count, why);
+	enum err err = users_list(db, &arena, 0, USERS_MAX, &users, &count, why);
 	if (err == ERR_OK) {
 		strbuf_clear(out);
 		add_row(out, "NAME", "ROLE", "STATE", "LAST LOGIN", "E-MAIL");

@@ -24,6 +24,8 @@ extern const struct command command_user_passwd;
 extern const struct command command_user_disable;
 extern const struct command command_user_enable;
 extern const struct command command_user_list;
+extern const struct command command_user_remove;
+extern const struct command command_user_role;
 extern const struct command command_host_list;
 extern const struct command command_host_remove;
 extern const struct command command_token;

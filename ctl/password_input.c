@@ -119,6 +119,13 @@ static enum err hash(const char *password, char out[PASSWORD_HASH_SIZE], struct 
 	return err;
 }
 
+static enum err check(const char *password, const char *username, struct errmsg *why)
+{
+	struct errmsg fault = ERRMSG_INIT;
+	enum err err = password_acceptable(password, username, &fault);
+	return err == ERR_OK ? ERR_OK : err_set(why, err, "the password %s", fault.text);
+}
+
 enum err password_input(const char *file, const char *username, char out[PASSWORD_HASH_SIZE],
 			struct errmsg *why)
 {
@@ -131,7 +138,7 @@ enum err password_input(const char *file, const char *username, char out[PASSWOR
 	else
 		err = read_line(STDIN_FILENO, line, why);
 	if (err == ERR_OK)
-		err = password_acceptable(line, username, why);
+		err = check(line, username, why);
 	if (err == ERR_OK)
 		err = hash(line, out, why);
 	sodium_memzero(line, sizeof(line));

@@ -11,6 +11,9 @@
 extern const struct route about_routes[];
 extern const size_t about_route_count;
 
+extern const struct route account_routes[];
+extern const size_t account_route_count;
+
 extern const struct route agent_routes[];
 extern const size_t agent_route_count;
 
@@ -25,5 +28,8 @@ extern const size_t host_route_count;
 
 extern const struct route system_routes[];
 extern const size_t system_route_count;
+
+extern const struct route user_routes[];
+extern const size_t user_route_count;
 
 #endif

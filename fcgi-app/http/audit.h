@@ -8,7 +8,10 @@
 #include "http/request.h"
 #include "store/audit.h"
 
-/* Adds the entry, inside the transaction of the write; who, remote_addr and request_id are set. */
+/* Who makes the request and where from, for functions that fill in the rest. */
+struct audit_entry http_audit_origin(const struct http_request *r);
+
+/* Adds the entry, inside the transaction of the write, with that origin. */
 enum err http_audit(const struct http_request *r, struct db_conn *db, struct audit_entry entry,
 		    struct errmsg *why);
 

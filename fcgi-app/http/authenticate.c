@@ -7,6 +7,7 @@
 
 #include "auth/auth.h"
 #include "base/assert.h"
+#include "conf/conf.h"
 
 /* A health check notes a principal when that is cheap; it never waits for long. */
 enum { OPTIONAL_WAIT_MS = 250 };
@@ -103,6 +104,11 @@ enum err http_authenticate(struct http_request *r, struct errmsg *why)
 		return need_role(r, ROLE_USER, false, why);
 	case ACCESS_ADMIN:
 		return need_role(r, ROLE_ADMIN, false, why);
+	case ACCESS_REGISTER:
+		if (!conf_number(r->app->conf, open_registration))
+			return need_role(r, ROLE_ADMIN, false, why);
+		note_principal(r);
+		return ERR_OK;
 	case ACCESS_LOCAL:
 		return need_local(r, why);
 	}

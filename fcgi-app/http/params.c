@@ -3,6 +3,7 @@
 #include "base/num.h"
 #include "http/form.h"
 #include "http/request.h"
+#include "json/writer.h"
 
 const char *http_param(const struct http_request *r, const char *name)
 {
@@ -61,12 +62,6 @@ enum err http_query_known(const struct http_request *r, const struct schema *tak
 	return ERR_OK;
 }
 
-enum err http_form(const struct http_request *r, const char *name, const char **out,
-		   struct errmsg *why)
-{
-	return form_get(r->arena, r->body, r->body_len, name, out, why);
-}
-
 enum err http_body_json(struct http_request *r, struct json_doc **out, struct errmsg *why)
 {
 	if (r->json != NULL) {
@@ -76,6 +71,36 @@ enum err http_body_json(struct http_request *r, struct json_doc **out, struct er
 	if (r->body_len == 0)
 		return err_set(why, ERR_MALFORMED, "the body is empty; a JSON object is expected");
 	enum err err = json_parse(r->body, r->body_len, &r->json, why);
+	*out = r->json;
+	return err;
+}
+
+static enum err put_form_field(const struct http_request *r, struct json_writer *w,
+			       const char *name, struct errmsg *why)
+{
+	const char *value;
+	enum err err = form_get(r->arena, r->body, r->body_len, name, &value, why);
+	if (err == ERR_OK && value != NULL && value[0] != '\0')
+		json_put_string(w, name, value);
+	return err;
+}
+
+enum err http_body_form(struct http_request *r, struct json_doc **out, struct errmsg *why)
+{
+	const struct schema *schema = r->route->accepts;
+	STRBUF_CLEANUP text = STRBUF_INIT;
+	struct json_writer w;
+	enum err err = ERR_OK;
+	json_init(&w, &text);
+	json_object(&w);
+	for (size_t i = 0; i < schema->count && err == ERR_OK; i++)
+		err = put_form_field(r, &w, schema->fields[i].name, why);
+	json_end(&w);
+	if (err != ERR_OK)
+		return err;
+	if (!json_ok(&w))
+		return err_set(why, ERR_NOMEM, "out of memory for the form");
+	err = json_parse(text.data, text.len, &r->json, why);
 	*out = r->json;
 	return err;
 }

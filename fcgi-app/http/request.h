@@ -92,9 +92,12 @@ enum err http_query_known(const struct http_request *r, const struct schema *tak
 
 /* The body as JSON object, or ERR_MALFORMED; freed with the request. */
 enum err http_body_json(struct http_request *r, struct json_doc **out, struct errmsg *why);
-/* A field of an application/x-www-form-urlencoded body; rules as for http_query. */
-enum err http_form(const struct http_request *r, const char *name, const char **out,
-		   struct errmsg *why);
+/*
+ * The JSON object that says the same as an application/x-www-form-urlencoded body,
+ * of the fields that the route accepts.  A field left empty is one that is not there,
+ * as browsers send it.  Errors as for http_query; freed with the request.
+ */
+enum err http_body_form(struct http_request *r, struct json_doc **out, struct errmsg *why);
 
 /* Turns collected field errors into a 422 answer with errors[], which is ERR_OK, or ERR_NOMEM. */
 enum err http_respond_fields(struct http_request *r, struct http_response *response,

@@ -21,6 +21,8 @@ const char *route_access_word(enum route_access access)
 		return "user";
 	case ACCESS_ADMIN:
 		return "admin";
+	case ACCESS_REGISTER:
+		return "register";
 	case ACCESS_LOCAL:
 		return "local";
 	}

@@ -32,6 +32,7 @@ enum route_access {
 	ACCESS_READONLY,   /* any principal */
 	ACCESS_USER,       /* role user or admin */
 	ACCESS_ADMIN,      /* role admin */
+	ACCESS_REGISTER,   /* role admin; anybody while open_registration is on */
 	ACCESS_LOCAL,      /* a loopback client, the metrics token or an admin */
 };
 

@@ -119,17 +119,26 @@ static bool media_type_is(const char *content_type, const char *wanted)
 	       strchr(" ;\t", content_type[len]) != NULL;
 }
 
+static bool has_type(const struct http_request *r, const char *wanted)
+{
+	const char *type = http_param(r, "CONTENT_TYPE");
+	return type != NULL && media_type_is(type, wanted);
+}
+
+static bool is_form(const struct http_request *r)
+{
+	return r->route->body == BODY_FORM || (r->route->body == BODY_JSON_OR_FORM &&
+					       has_type(r, "application/x-www-form-urlencoded"));
+}
+
 /* The body must be of a kind that the row takes; an empty one is the handler's concern. */
 static enum err check_media_type(const struct http_request *r, struct errmsg *why)
 {
 	enum route_body takes = r->route->body;
 	if (takes == BODY_NONE || r->body_len == 0)
 		return ERR_OK;
-	const char *type = http_param(r, "CONTENT_TYPE");
-	if (type == NULL)
-		type = "";
-	bool json = media_type_is(type, "application/json");
-	bool form = media_type_is(type, "application/x-www-form-urlencoded");
+	bool json = has_type(r, "application/json");
+	bool form = has_type(r, "application/x-www-form-urlencoded");
 	if ((json && takes != BODY_FORM) || (form && takes != BODY_JSON))
 		return ERR_OK;
 	return err_set(why, ERR_MEDIA_TYPE, "the body must be %s",
@@ -149,7 +158,7 @@ static enum err read_body(struct http_request *r, struct http_response *response
 	if (schema == NULL)
 		return ERR_OK;
 	struct json_doc *doc;
-	enum err err = http_body_json(r, &doc, why);
+	enum err err = is_form(r) ? http_body_form(r, &doc, why) : http_body_json(r, &doc, why);
 	if (err != ERR_OK)
 		return err;
 	r->values = arena_calloc(r->arena, schema->count, sizeof(*r->values));

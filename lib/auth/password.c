@@ -247,29 +247,31 @@ static bool is_common(const char *password)
 	return false;
 }
 
-/* One character over and over, as "aaaaaaaaaa". */
+/* One character over and over, as "aaaaaaaaaa", of however many bytes. */
 static bool is_one_character(const char *password)
 {
-	return strspn(password, (char[]){password[0], '\0'}) == strlen(password);
+	size_t len = strlen(password), first = utf8_sequence(password, len);
+	for (size_t i = first; i < len; i += first)
+		if (memcmp(password + i, password, first) != 0)
+			return false;
+	return true;
 }
 
 enum err password_acceptable(const char *password, const char *username, struct errmsg *why)
 {
 	size_t len = strlen(password);
 	if (!utf8_valid(password, len))
-		return err_set(why, ERR_INVALID, "the password is not valid UTF-8");
+		return err_set(why, ERR_INVALID, "must be valid UTF-8");
 	size_t count = utf8_count(password, len);
 	if (count < PASSWORD_NEW_LEN_MIN)
-		return err_set(why, ERR_INVALID,
-			       "the password is too short: %d characters at least",
+		return err_set(why, ERR_INVALID, "must have %d characters at least",
 			       PASSWORD_NEW_LEN_MIN);
 	if (count > PASSWORD_LEN_MAX)
-		return err_set(why, ERR_INVALID, "the password is too long: %d characters at most",
+		return err_set(why, ERR_INVALID, "must have %d characters at most",
 			       PASSWORD_LEN_MAX);
 	if (strcasecmp(password, username) == 0)
-		return err_set(why, ERR_INVALID, "the password must not be the user's name");
+		return err_set(why, ERR_INVALID, "must not be the user's name");
 	if (is_common(password) || is_one_character(password))
-		return err_set(why, ERR_INVALID,
-			       "the password is one of the first that are guessed");
+		return err_set(why, ERR_INVALID, "is one of the first that are guessed");
 	return ERR_OK;
 }

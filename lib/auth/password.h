@@ -46,7 +46,7 @@ enum err password_verify(struct password_hasher *h, const char *hash, const char
 
 /*
  * Whether it may become somebody's password: long enough, not the name, not one of
- * the commonest; ERR_INVALID with the reason.
+ * the commonest; ERR_INVALID with the reason, as a clause behind the field's name.
  */
 enum err password_acceptable(const char *password, const char *username, struct errmsg *why);
 

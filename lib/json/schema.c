@@ -28,6 +28,8 @@ const char *field_type_word(enum field_type type)
 		return "string";
 	case FIELD_TEXT:
 		return "text";
+	case FIELD_SECRET:
+		return "secret";
 	case FIELD_WORD:
 		return "word";
 	case FIELD_INT:
@@ -63,9 +65,11 @@ static void refuse_kind(const struct reading *r, const char *kind)
 	json_field_error(r->errors, r->field->name, "must be %s", kind);
 }
 
-static bool has_bad_control(const char *text, bool lines)
+static bool has_bad_control(const char *text, enum field_type type)
 {
-	if (!lines)
+	if (type == FIELD_SECRET)
+		return false;
+	if (type == FIELD_STRING)
 		return utf8_has_control(text);
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
@@ -82,7 +86,16 @@ static void keep_text(struct field_value *value, const char *text, size_t len)
 	value->given = true;
 }
 
-static void read_text(const struct reading *r, struct json_object *json, bool lines)
+static bool breaks_rule(const struct reading *r, const char *text)
+{
+	struct errmsg fault = ERRMSG_INIT;
+	if (r->field->rule == NULL || r->field->rule(text, &fault) == ERR_OK)
+		return false;
+	json_field_error(r->errors, r->field->name, "%s", fault.text);
+	return true;
+}
+
+static void read_text(const struct reading *r, struct json_object *json)
 {
 	const struct field *field = r->field;
 	if (!json_object_is_type(json, json_type_string)) {
@@ -94,9 +107,9 @@ static void read_text(const struct reading *r, struct json_object *json, bool li
 	if (!json_check_length(r->errors, field->name, text, len, (size_t)field->min,
 			       (size_t)field->max))
 		return;
-	if (has_bad_control(text, lines))
+	if (has_bad_control(text, field->type))
 		json_field_error(r->errors, field->name, "must not hold control characters");
-	else
+	else if (!breaks_rule(r, text))
 		keep_text(r->value, text, len);
 }
 
@@ -254,7 +267,7 @@ static bool is_string_item(struct json_object *json)
 		return false;
 	const char *text = json_object_get_string(json);
 	size_t count = utf8_count(text, (size_t)json_object_get_string_len(json));
-	return count >= 1 && count <= FIELD_ITEM_MAX && !has_bad_control(text, true);
+	return count >= 1 && count <= FIELD_ITEM_MAX && !has_bad_control(text, FIELD_TEXT);
 }
 
 static bool is_item(const struct field *field, struct json_object *json)
@@ -314,10 +327,9 @@ static void read_value(const struct reading *r, struct json_object *json)
 {
 	switch (r->field->type) {
 	case FIELD_STRING:
-		read_text(r, json, false);
-		return;
 	case FIELD_TEXT:
-		read_text(r, json, true);
+	case FIELD_SECRET:
+		read_text(r, json);
 		return;
 	case FIELD_WORD:
 		read_word(r, json);

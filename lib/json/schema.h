@@ -29,6 +29,7 @@
 enum field_type {
 	FIELD_STRING = 1, /* min to max characters, none of them a control character */
 	FIELD_TEXT,       /* the same, but lines and tabs are fine */
+	FIELD_SECRET,     /* the same, of any characters: a password, which no answer shows */
 	FIELD_WORD,       /* one of words[] */
 	FIELD_INT,        /* min to max */
 	FIELD_REAL,       /* min to max */
@@ -49,6 +50,9 @@ enum field_flag {
 
 struct schema;
 
+/* ERR_INVALID with what is wrong, as a clause behind the field's name: "must be …". */
+typedef enum err field_rule(const char *text, struct errmsg *why);
+
 struct field {
 	const char *name;
 	enum field_type type;
@@ -57,6 +61,7 @@ struct field {
 	const char *const *words; /* FIELD_WORD, alone or as items; ends with NULL */
 	enum field_type item; /* of a list: _STRING (up to FIELD_ITEM_MAX), _WORD, _ID, _OBJECT */
 	const struct schema *of; /* of an object, or of a list's objects; answers only */
+	field_rule *rule;        /* what else must hold of a text; NULL for nothing */
 	const char *summary;
 	const char *initial; /* what a body that does not say it means, as JSON; NULL for null */
 };

@@ -73,6 +73,15 @@ enum err tokens_remove_all_of(struct db_conn *db, const struct uuid *user_id, st
 		       DB_BINDS(db_blob(user_id->bytes, sizeof(user_id->bytes))), NULL, why);
 }
 
+enum err tokens_remove_others_of(struct db_conn *db, const struct uuid *user_id,
+				 const uint8_t kept[TOKEN_DIGEST_LEN], struct errmsg *why)
+{
+	return db_exec(db, "DELETE FROM tokens WHERE user_id = ? AND hash <> ?",
+		       DB_BINDS(db_blob(user_id->bytes, sizeof(user_id->bytes)),
+				db_blob(kept, TOKEN_DIGEST_LEN)),
+		       NULL, why);
+}
+
 enum err tokens_remove_expired(struct db_conn *db, unsigned most, struct errmsg *why)
 {
 	return db_exec(db, "DELETE FROM tokens WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",

@@ -27,6 +27,9 @@ enum err tokens_find(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN],
 enum err tokens_remove(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN],
 		       struct errmsg *why);
 enum err tokens_remove_all_of(struct db_conn *db, const struct uuid *user_id, struct errmsg *why);
+/* All but one. */
+enum err tokens_remove_others_of(struct db_conn *db, const struct uuid *user_id,
+				 const uint8_t kept[TOKEN_DIGEST_LEN], struct errmsg *why);
 
 /* Deletes at most `most` that have expired. */
 enum err tokens_remove_expired(struct db_conn *db, unsigned most, struct errmsg *why);

@@ -66,12 +66,20 @@ enum err users_by_id(struct db_conn *db, struct arena *arena, const struct uuid 
 	return read_one(db, arena, sql, db_blob(id->bytes, sizeof(id->bytes)), out, why);
 }
 
-enum err users_list(struct db_conn *db, struct arena *arena, struct user **out, size_t *count,
-		    struct errmsg *why)
+enum err users_lock(struct db_conn *db, struct arena *arena, const struct uuid *id,
+		    struct user *out, struct errmsg *why)
 {
-	static const char sql[] = "SELECT " USER_COLUMNS " FROM users ORDER BY username";
+	static const char sql[] = "SELECT " USER_COLUMNS " FROM users WHERE id = ? FOR UPDATE";
+	return read_one(db, arena, sql, db_blob(id->bytes, sizeof(id->bytes)), out, why);
+}
+
+enum err users_list(struct db_conn *db, struct arena *arena, uint64_t skip, uint64_t limit,
+		    struct user **out, size_t *count, struct errmsg *why)
+{
+	static const char sql[] =
+	    "SELECT " USER_COLUMNS " FROM users ORDER BY username LIMIT ? OFFSET ?";
 	struct db_result rows;
-	enum err err = db_query(db, arena, sql, DB_NO_BINDS, &rows, why);
+	enum err err = db_query(db, arena, sql, DB_BINDS(db_u64(limit), db_u64(skip)), &rows, why);
 	if (err != ERR_OK)
 		return err;
 	struct user *users = arena_calloc(arena, rows.row_count + 1, sizeof(*users));
@@ -84,6 +92,26 @@ enum err users_list(struct db_conn *db, struct arena *arena, struct user **out, 
 		*count = rows.row_count;
 	}
 	return err;
+}
+
+enum err users_count(struct db_conn *db, struct arena *arena, struct user_counts *out,
+		     struct errmsg *why)
+{
+	static const char sql[] =
+	    "SELECT role, is_active, COUNT(*) FROM users GROUP BY role, is_active";
+	struct db_result rows;
+	enum err err = db_query(db, arena, sql, DB_NO_BINDS, &rows, why);
+	if (err != ERR_OK)
+		return err;
+	*out = (struct user_counts){.total = 0};
+	for (size_t i = 0; i < rows.row_count; i++) {
+		uint64_t count = db_col_u64(&rows, i, 2);
+		out->total += count;
+		out->by_role[role_parse(db_col_text(&rows, i, 0))] += count;
+		if (db_col_bool(&rows, i, 1))
+			out->active += count;
+	}
+	return ERR_OK;
 }
 
 enum err users_add(struct db_conn *db, const struct user *user, struct errmsg *why)
@@ -114,36 +142,40 @@ static enum err update_one(struct db_conn *db, const char *sql, const struct db_
 	return err;
 }
 
-enum err users_set_profile(struct db_conn *db, const struct uuid *id,
-			   const struct user_profile *profile, struct errmsg *why)
+enum err users_change(struct db_conn *db, const struct uuid *id, const struct user_change *change,
+		      struct errmsg *why)
 {
-	static const char sql[] = "UPDATE users SET email = IF(?, ?, email),"
-				  " full_name = IF(?, ?, full_name), updated_at = ? WHERE id = ?";
+	static const char sql[] =
+	    "UPDATE users SET email = IF(?, ?, email), full_name = IF(?, ?, full_name),"
+	    " role = IF(?, ?, role), is_active = IF(?, ?, is_active),"
+	    " password_hash = COALESCE(?, password_hash), updated_at = ? WHERE id = ?";
 	return update_one(db, sql,
-			  DB_BINDS(db_bool(profile->sets_email), db_text(profile->email),
-				   db_bool(profile->sets_full_name), db_text(profile->full_name),
+			  DB_BINDS(db_bool(change->sets_email), db_text(change->email),
+				   db_bool(change->sets_full_name), db_text(change->full_name),
+				   db_bool(change->role != ROLE_NONE),
+				   db_text(role_name(change->role)), db_bool(change->sets_active),
+				   db_bool(change->active), db_text(change->password_hash),
 				   db_time(clock_wall_us()), db_blob(id->bytes, sizeof(id->bytes))),
 			  why);
 }
 
-enum err users_set_password(struct db_conn *db, const struct uuid *id, const char *password_hash,
-			    struct errmsg *why)
+enum err users_remove(struct db_conn *db, const struct uuid *id, struct errmsg *why)
 {
-	static const char sql[] = "UPDATE users SET password_hash = ?, updated_at = ? WHERE id = ?";
-	return update_one(db, sql,
-			  DB_BINDS(db_text(password_hash), db_time(clock_wall_us()),
-				   db_blob(id->bytes, sizeof(id->bytes))),
-			  why);
+	return update_one(db, "DELETE FROM users WHERE id = ?",
+			  DB_BINDS(db_blob(id->bytes, sizeof(id->bytes))), why);
 }
 
-enum err users_set_active(struct db_conn *db, const struct uuid *id, bool active,
-			  struct errmsg *why)
+enum err users_lock_admins(struct db_conn *db, struct arena *arena, uint64_t *count,
+			   struct errmsg *why)
 {
-	static const char sql[] = "UPDATE users SET is_active = ?, updated_at = ? WHERE id = ?";
-	return update_one(db, sql,
-			  DB_BINDS(db_bool(active), db_time(clock_wall_us()),
-				   db_blob(id->bytes, sizeof(id->bytes))),
-			  why);
+	static const char sql[] =
+	    "SELECT id FROM users FORCE INDEX (users_role) WHERE role = 'admin' AND is_active = 1"
+	    " FOR UPDATE";
+	struct db_result rows;
+	enum err err = db_query(db, arena, sql, DB_NO_BINDS, &rows, why);
+	if (err == ERR_OK)
+		*count = rows.row_count;
+	return err;
 }
 
 enum err users_note_login(struct db_conn *db, const struct user *checked, int64_t wall_us,

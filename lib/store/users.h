@@ -34,26 +34,47 @@ enum err users_by_name(struct db_conn *db, struct arena *arena, const char *user
 enum err users_by_id(struct db_conn *db, struct arena *arena, const struct uuid *id,
 		     struct user *out, struct errmsg *why);
 
-/* All of them, by name; *out is an array in the arena. */
-enum err users_list(struct db_conn *db, struct arena *arena, struct user **out, size_t *count,
-		    struct errmsg *why);
+/* Locks the record until the transaction ends. */
+enum err users_lock(struct db_conn *db, struct arena *arena, const struct uuid *id,
+		    struct user *out, struct errmsg *why);
+
+/* A part of them, by name; *out is an array in the arena. */
+enum err users_list(struct db_conn *db, struct arena *arena, uint64_t skip, uint64_t limit,
+		    struct user **out, size_t *count, struct errmsg *why);
+
+struct user_counts {
+	uint64_t total, active;
+	uint64_t by_role[ROLE_ADMIN + 1];
+};
+enum err users_count(struct db_conn *db, struct arena *arena, struct user_counts *out,
+		     struct errmsg *why);
+
+/*
+ * The functions below change the table and nothing else.  Programs go by
+ * store/accounts.h, which knows what a change entails.
+ */
 
 /* The id and the times are given by the caller; ERR_CONFLICT when the name is taken. */
 enum err users_add(struct db_conn *db, const struct user *user, struct errmsg *why);
 
-/* What a user may change of the own record; NULL clears a field that is to be set. */
-struct user_profile {
+/* What is to change; NULL clears an address or a name that is to be set. */
+struct user_change {
 	bool sets_email;
 	bool sets_full_name;
+	bool sets_active;
+	bool active;
 	const char *email;
 	const char *full_name;
+	enum role role;            /* ROLE_NONE leaves it */
+	const char *password_hash; /* NULL leaves it */
 };
-enum err users_set_profile(struct db_conn *db, const struct uuid *id,
-			   const struct user_profile *profile, struct errmsg *why);
-enum err users_set_password(struct db_conn *db, const struct uuid *id, const char *password_hash,
-			    struct errmsg *why);
-enum err users_set_active(struct db_conn *db, const struct uuid *id, bool active,
-			  struct errmsg *why);
+enum err users_change(struct db_conn *db, const struct uuid *id, const struct user_change *change,
+		      struct errmsg *why);
+enum err users_remove(struct db_conn *db, const struct uuid *id, struct errmsg *why);
+
+/* Locks the active administrators until the transaction ends, and counts them. */
+enum err users_lock_admins(struct db_conn *db, struct arena *arena, uint64_t *count,
+			   struct errmsg *why);
 
 /*
  * Notes the time and locks the record until the transaction ends, so that a change

@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 #include "json/parse.h"
+#include "json/schema.h"
 #include "json/writer.h"
 #include "reference.h"
 
@@ -28,9 +29,12 @@ static void check_way_back(const char *text, size_t len)
 	AN_INVARIANT(has_nul || reference_json(out.data, out.len).taken);
 	if (err != ERR_OK)
 		return;
-	struct json_fields f;
-	json_fields_init(&f, json_root(doc));
-	const char *again = json_need_string(&f, "a", 0, SIZE_MAX);
+	static const struct field field = {"a", FIELD_SECRET, FIELD_REQUIRED, .max = INT64_MAX};
+	static const struct schema schema = {"Body", &field, 1, .open = true};
+	struct field_value value;
+	struct json_fields errors;
+	schema_read(&schema, json_root(doc), &value, &errors);
+	const char *again = value.given ? value.as.text.data : NULL;
 	AN_INVARIANT(again != NULL && reference_utf8(again, strlen(again)));
 	if (reference_utf8(text, len))
 		AN_INVARIANT(strlen(again) == len && memcmp(again, text, len) == 0);
@@ -47,27 +51,31 @@ static void check_string(const char *text, size_t len, const char *name, const c
 		AN_INVARIANT(strlen(given) == wanted.len && strcmp(given, wanted.data) == 0);
 }
 
-/* The fields that routes ask for: an error each time that there is no string to return. */
+/* The fields that routes ask for: a value or an error, if they must be there. */
 static void check_fields(const struct json_doc *doc, const char *text, size_t len)
 {
-	static const char *const names[] = {"a", "username", "", "\xc3\xa9"};
-	struct json_fields f;
-	json_fields_init(&f, json_root(doc));
-	size_t expected = f.error_count;
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		bool present;
-		const char *needed = json_need_string(&f, names[i], 0, SIZE_MAX);
-		expected += needed == NULL && f.object != NULL;
-		AN_INVARIANT(f.error_count == expected);
-		const char *wanted = json_want_string(&f, names[i], 0, SIZE_MAX, &present);
-		AN_INVARIANT(wanted == needed && (present || needed == NULL));
-		expected = f.error_count;
-		check_string(text, len, names[i], needed);
-		if (needed != NULL)
-			check_way_back(needed, strlen(needed));
+	static const struct field needed[] = {
+	    {"a", FIELD_SECRET, FIELD_REQUIRED, .max = INT64_MAX},
+	    {"username", FIELD_SECRET, FIELD_REQUIRED, .max = INT64_MAX},
+	    {"", FIELD_SECRET, FIELD_REQUIRED, .max = INT64_MAX},
+	    {"\xc3\xa9", FIELD_SECRET, FIELD_REQUIRED, .max = INT64_MAX},
+	};
+	static const struct schema schema = {"Body", needed, ARRAY_LEN(needed), .open = true};
+	struct field_value values[ARRAY_LEN(needed)];
+	struct json_fields errors;
+	size_t expected = 0;
+	schema_read(&schema, json_root(doc), values, &errors);
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		const char *given = values[i].given ? values[i].as.text.data : NULL;
+		expected += given == NULL;
+		check_string(text, len, needed[i].name, given);
+		if (given != NULL)
+			check_way_back(given, strlen(given));
 	}
-	for (size_t i = 0; i < f.error_count; i++)
-		AN_INVARIANT(f.errors[i].detail[0] != '\0');
+	/* A body that is no object has one error of its own. */
+	AN_INVARIANT(errors.error_count == (errors.object != NULL ? expected : 1));
+	for (size_t i = 0; i < errors.error_count; i++)
+		AN_INVARIANT(errors.errors[i].detail[0] != '\0');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

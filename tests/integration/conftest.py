@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+from accounts import Account
 from front import SeenThrough, WebServer
 from harness import RunningStack
 
@@ -146,6 +147,12 @@ def user_token(stack):
 @pytest.fixture(scope="session")
 def readonly_token(stack):
     return stack.token("readonly")
+
+
+@pytest.fixture
+def account(stack):
+    """Makes accounts: account() or account("readonly")."""
+    return lambda role="user": Account(stack, role)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import datetime
-import itertools
 import json
 import os
 import signal
@@ -11,54 +10,13 @@ import time
 
 import pytest
 
+from accounts import PASSWORD, assert_problem, fields_of, new_name
 from harness import Api, wait_for
 
 pytestmark = pytest.mark.http
 
-PASSWORD = "a long password"
-NUMBERS = itertools.count(1)
 UNKNOWN_TOKEN = "zgt_" + "A" * 43
 HOST_ROUTE = "/api/system/stats"
-
-
-class Account:
-    def __init__(self, stack, role):
-        self.stack = stack
-        self.name = f"person-{os.getpid()}-{next(NUMBERS)}"
-        self.role = role
-        stack.add_user(self.name, role, PASSWORD)
-
-    def token(self, *arguments):
-        return self.stack.ctl("token", self.name, *arguments).stdout.strip()
-
-    def login(self, api, password=PASSWORD):
-        return api.post("/api/auth/login", json={"username": self.name, "password": password})
-
-
-@pytest.fixture
-def account(stack):
-    """Makes accounts: account() or account("readonly")."""
-    return lambda role="user": Account(stack, role)
-
-
-def assert_problem(answer, status, detail=None):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["status"] == status
-    assert isinstance(problem["detail"], str) and problem["detail"]
-    assert problem["title"] and problem["type"] and problem["request_id"]
-    if detail is not None:
-        assert problem["detail"] == detail
-    if status == 401:
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    if status == 503:
-        assert int(answer.headers["Retry-After"]) >= 1
-    return problem
-
-
-def fields_of(answer):
-    return {error["field"] for error in assert_problem(answer, 422)["errors"]}
 
 
 def without_request(problem):
@@ -110,7 +68,7 @@ def test_each_login_gives_another_token(api, account):
 
 
 def test_a_name_with_blanks_and_accents_signs_in(stack, api):
-    name = f"Zoë Ω {os.getpid()}-{next(NUMBERS)}"
+    name = new_name("Zoë Ω ")
     stack.add_user(name, "user", "pässwörter sind lang & 100%+ gut")
     body = {"username": name, "password": "pässwörter sind lang & 100%+ gut"}
     assert_session(api, api.post("/api/auth/login", json=body), name)
@@ -355,7 +313,7 @@ def test_signing_in_clears_expired_tokens_away(api, account, db):
 
 
 def test_me_shows_the_own_account(stack, api):
-    name = f"whole-{os.getpid()}-{next(NUMBERS)}"
+    name = new_name("whole")
     stack.ctl("user", "add", name, "--role", "admin", "--email", "w@example.org", "--full-name",
               "Whole Person", text=PASSWORD + "\n")
     token = stack.ctl("token", name).stdout.strip()

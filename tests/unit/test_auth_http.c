@@ -14,6 +14,7 @@
 #include "auth/auth.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "conf/conf.h"
 #include "http/authenticate.h"
 
 static const char metrics_token[] = "metrics-token-of-the-tests";
@@ -21,6 +22,7 @@ static const char metrics_token[] = "metrics-token-of-the-tests";
 /* Three tokens, one for each role; and whether the database is there. */
 struct fixture {
 	struct app app;
+	struct conf conf;
 	char tokens[ROLE_ADMIN + 1][TOKEN_TEXT_SIZE];
 	uint8_t digests[ROLE_ADMIN + 1][TOKEN_DIGEST_LEN];
 	bool database_gone;
@@ -61,6 +63,8 @@ static int set_up(void **state)
 					   .metrics_token_file = path};
 	assert_int_equal(auth_new(&config, &f->app.auth, NULL), ERR_OK);
 	unlink(path);
+	assert_int_equal(conf_init(&f->conf, NULL), ERR_OK);
+	f->app.conf = &f->conf;
 	for (int role = ROLE_READONLY; role <= ROLE_ADMIN; role++)
 		token_mint(f->tokens[role], f->digests[role]);
 	*state = f;
@@ -71,6 +75,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	auth_free(f->app.auth);
+	conf_release(&f->conf);
 	free(f);
 	return 0;
 }
@@ -128,6 +133,7 @@ static void test_each_access_level_lets_its_roles_in(void **state)
 	    {ACCESS_READONLY, ERR_OK, ERR_OK, ERR_OK},
 	    {ACCESS_USER, ERR_FORBIDDEN, ERR_OK, ERR_OK},
 	    {ACCESS_ADMIN, ERR_FORBIDDEN, ERR_FORBIDDEN, ERR_OK},
+	    {ACCESS_REGISTER, ERR_FORBIDDEN, ERR_FORBIDDEN, ERR_OK},
 	    {ACCESS_LOCAL, ERR_FORBIDDEN, ERR_FORBIDDEN, ERR_OK},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -148,6 +154,19 @@ static void test_without_credentials_only_open_routes_answer(void **state)
 							.api_key = "zgk_x"}),
 				 open ? ERR_OK : ERR_UNAUTHORIZED);
 	}
+}
+
+static void test_open_registration_lets_anybody_in_and_notes_who(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(conf_set(&f->conf, CONF_open_registration, "yes", "the test", NULL),
+			 ERR_OK);
+	assert_int_equal(call(f, &(struct call){.access = ACCESS_REGISTER}), ERR_OK);
+	char authorization[128];
+	snprintf(authorization, sizeof(authorization), "Bearer %s", f->tokens[ROLE_USER]);
+	struct call known = {.access = ACCESS_REGISTER, .authorization = authorization};
+	assert_int_equal(call(f, &known), ERR_OK);
+	assert_int_equal(known.principal.role, ROLE_USER);
 }
 
 static void test_an_optional_principal_is_noted_when_the_token_is_good(void **state)
@@ -222,6 +241,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_each_access_level_lets_its_roles_in),
 	    TEST(test_without_credentials_only_open_routes_answer),
+	    TEST(test_open_registration_lets_anybody_in_and_notes_who),
 	    TEST(test_an_optional_principal_is_noted_when_the_token_is_good),
 	    TEST(test_only_loopback_addresses_are_local),
 	    TEST(test_the_metrics_token_opens_local_routes_alone),

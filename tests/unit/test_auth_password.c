@@ -284,6 +284,8 @@ static void test_bad_new_passwords_are_refused(void **state)
 					  "1234567890", /* the first of the list, and the last */
 					  "correcthorsebatterystaple",
 					  "bbbbbbbbbbbb",
+					  "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+					  "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9",
 					  "some.username",
 					  "Some.Username"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -293,6 +295,12 @@ static void test_bad_new_passwords_are_refused(void **state)
 		assert_null(strstr(why.text, bad[i]));
 	}
 	assert_int_equal(password_acceptable("tenletters", "bob", NULL), ERR_OK);
+	assert_int_equal(password_acceptable("bbbbbbbbbb!", "bob", NULL), ERR_OK);
+	/* The same first byte, and not the same character. */
+	assert_int_equal(password_acceptable("\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+					     "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xaa",
+					     "bob", NULL),
+			 ERR_OK);
 	/* Ten characters, not ten bytes. */
 	assert_int_equal(password_acceptable("\xc3\xa9t\xc3\xa9\xc3\xa9t\xc3\xa9", "bob", NULL),
 			 ERR_INVALID);

@@ -157,6 +157,54 @@ static void test_controls(void **state)
 	refuses("\"note\":\"a\\u007f\"", "note", "control");
 }
 
+static enum err must_be_shouted(const char *text, struct errmsg *why)
+{
+	return text[strlen(text) - 1] == '!' ? ERR_OK
+					     : err_set(why, ERR_INVALID, "must end with a bang");
+}
+
+static void test_a_rule_is_asked_about_what_is_right_so_far(void **state)
+{
+	(void)state;
+	static const struct field ruled[] = {
+	    {"name", FIELD_STRING, FIELD_REQUIRED, .max = 9, .rule = must_be_shouted},
+	    {"note", FIELD_TEXT, FIELD_NULL, .max = 9, .rule = must_be_shouted}};
+	static const struct schema schema_with_rules = SCHEMA("Ruled", ruled);
+	read_members(&schema_with_rules, "\"note\":\"loud!\"");
+	assert_int_equal(errors.error_count, 1);
+	assert_string_equal(errors.errors[0].field, "name");
+	assert_string_equal(errors.errors[0].detail, "must end with a bang");
+	assert_false(values[0].given);
+	assert_true(values[1].given);
+	read_members(&schema_with_rules, "\"note\":null");
+	assert_int_equal(errors.error_count, 1);
+	read_members(&schema_with_rules, "\"note\":\"longer than nine\"");
+	assert_string_equal(errors.errors[1].detail, "must have 0 to 9 characters, has 16");
+}
+
+static void test_a_secret_holds_any_characters(void **state)
+{
+	(void)state;
+	static const struct field field[] = {
+	    {"name", FIELD_SECRET, FIELD_REQUIRED, .min = 4, .max = 4}};
+	static const struct schema secret = SCHEMA("Secret", field, .open = true);
+	read_members(&secret, "");
+	assert_int_equal(errors.error_count, 0);
+	assert_string_equal(values[0].as.text.data, "name");
+	read_members(&secret, "\"other\":1");
+	assert_int_equal(errors.error_count, 0);
+	static const char control[] = "{\"name\":\"a\\u0007\\nz\"}",
+			  longer[] = "{\"name\":\"names\"}";
+	json_doc_free(doc);
+	assert_int_equal(json_parse(control, strlen(control), &doc, NULL), ERR_OK);
+	schema_read(&secret, json_root(doc), values, &errors);
+	assert_string_equal(values[0].as.text.data, "a\a\nz");
+	json_doc_free(doc);
+	assert_int_equal(json_parse(longer, strlen(longer), &doc, NULL), ERR_OK);
+	schema_read(&secret, json_root(doc), values, &errors);
+	assert_int_equal(errors.error_count, 1);
+}
+
 static void test_numbers_that_json_c_would_change(void **state)
 {
 	(void)state;
@@ -237,6 +285,8 @@ int main(void)
 	    cmocka_unit_test(test_bounds),
 	    cmocka_unit_test(test_items_are_named),
 	    cmocka_unit_test(test_controls),
+	    cmocka_unit_test(test_a_rule_is_asked_about_what_is_right_so_far),
+	    cmocka_unit_test(test_a_secret_holds_any_characters),
 	    cmocka_unit_test(test_numbers_that_json_c_would_change),
 	    cmocka_unit_test(test_unknown_names),
 	    cmocka_unit_test(test_all_faults_in_one_answer),

@@ -11,7 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
+#include "store/accounts.h"
 #include "store/migrate.h"
 #include "store/tokens.h"
 #include "store/users.h"
@@ -114,7 +116,7 @@ static void test_names_are_unique_and_exact(void **state)
 	assert_int_equal(users_add(f->db, &other, NULL), ERR_OK);
 	struct user *all;
 	size_t count;
-	assert_int_equal(users_list(f->db, &f->arena, &all, &count, NULL), ERR_OK);
+	assert_int_equal(users_list(f->db, &f->arena, 0, 10, &all, &count, NULL), ERR_OK);
 	assert_int_equal(count, 2);
 }
 
@@ -122,21 +124,24 @@ static void test_a_profile_changes_what_it_sets(void **state)
 {
 	struct fixture *f = *state;
 	struct user read;
-	struct user_profile profile = {true, true, "b@example.org", "Bob"};
-	assert_int_equal(users_set_profile(f->db, &f->bob.id, &profile, NULL), ERR_OK);
-	profile = (struct user_profile){.sets_full_name = true, .full_name = "Robert"};
-	assert_int_equal(users_set_profile(f->db, &f->bob.id, &profile, NULL), ERR_OK);
+	struct user_change profile = {.sets_email = true,
+				      .sets_full_name = true,
+				      .email = "b@example.org",
+				      .full_name = "Bob"};
+	assert_int_equal(users_change(f->db, &f->bob.id, &profile, NULL), ERR_OK);
+	profile = (struct user_change){.sets_full_name = true, .full_name = "Robert"};
+	assert_int_equal(users_change(f->db, &f->bob.id, &profile, NULL), ERR_OK);
 	assert_int_equal(users_by_id(f->db, &f->arena, &f->bob.id, &read, NULL), ERR_OK);
 	assert_string_equal(read.email, "b@example.org");
 	assert_string_equal(read.full_name, "Robert");
-	profile = (struct user_profile){.sets_email = true, .full_name = "ignored"};
-	assert_int_equal(users_set_profile(f->db, &f->bob.id, &profile, NULL), ERR_OK);
+	profile = (struct user_change){.sets_email = true, .full_name = "ignored"};
+	assert_int_equal(users_change(f->db, &f->bob.id, &profile, NULL), ERR_OK);
 	assert_int_equal(users_by_id(f->db, &f->arena, &f->bob.id, &read, NULL), ERR_OK);
 	assert_null(read.email);
 	assert_string_equal(read.full_name, "Robert");
 	struct uuid nobody;
 	uuid_new(&nobody);
-	assert_int_equal(users_set_profile(f->db, &nobody, &profile, NULL), ERR_NOT_FOUND);
+	assert_int_equal(users_change(f->db, &nobody, &profile, NULL), ERR_NOT_FOUND);
 }
 
 static void add_token(struct fixture *f, uint8_t first, int64_t lifetime_us,
@@ -166,6 +171,19 @@ static void test_a_token_gives_its_owner(void **state)
 	assert_int_equal(tokens_find(f->db, digest, &principal, NULL), ERR_UNAUTHORIZED);
 }
 
+static enum err set_active(struct fixture *f, bool active)
+{
+	const struct user_change change = {.sets_active = true, .active = active};
+	return users_change(f->db, &f->bob.id, &change, NULL);
+}
+
+static enum err set_password(struct db_conn *db, const struct uuid *id, const char *hash,
+			     struct errmsg *why)
+{
+	const struct user_change change = {.password_hash = hash};
+	return users_change(db, id, &change, why);
+}
+
 static void test_expired_disabled_and_removed_tokens_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -174,9 +192,9 @@ static void test_expired_disabled_and_removed_tokens_are_refused(void **state)
 	add_token(f, 1, -1, digest);
 	assert_int_equal(tokens_find(f->db, digest, &principal, NULL), ERR_UNAUTHORIZED);
 	add_token(f, 2, 60 * US_PER_S, digest);
-	assert_int_equal(users_set_active(f->db, &f->bob.id, false, NULL), ERR_OK);
+	assert_int_equal(set_active(f, false), ERR_OK);
 	assert_int_equal(tokens_find(f->db, digest, &principal, NULL), ERR_UNAUTHORIZED);
-	assert_int_equal(users_set_active(f->db, &f->bob.id, true, NULL), ERR_OK);
+	assert_int_equal(set_active(f, true), ERR_OK);
 	assert_int_equal(tokens_find(f->db, digest, &principal, NULL), ERR_OK);
 	assert_int_equal(tokens_remove(f->db, digest, NULL), ERR_OK);
 	assert_int_equal(tokens_find(f->db, digest, &principal, NULL), ERR_UNAUTHORIZED);
@@ -205,10 +223,10 @@ static void test_a_login_counts_only_for_the_password_that_was_checked(void **st
 	assert_int_equal(users_note_login(f->db, &f->bob, 1700000000000001, NULL), ERR_OK);
 	assert_int_equal(users_by_id(f->db, &f->arena, &f->bob.id, &read, NULL), ERR_OK);
 	assert_true(read.last_login_us == 1700000000000001);
-	assert_int_equal(users_set_password(f->db, &f->bob.id, "$argon2id$two", NULL), ERR_OK);
+	assert_int_equal(set_password(f->db, &f->bob.id, "$argon2id$two", NULL), ERR_OK);
 	assert_int_equal(users_note_login(f->db, &f->bob, 5, NULL), ERR_NOT_FOUND);
 	assert_int_equal(users_by_id(f->db, &f->arena, &f->bob.id, &read, NULL), ERR_OK);
-	assert_int_equal(users_set_active(f->db, &f->bob.id, false, NULL), ERR_OK);
+	assert_int_equal(set_active(f, false), ERR_OK);
 	assert_int_equal(users_note_login(f->db, &read, 5, NULL), ERR_NOT_FOUND);
 }
 
@@ -242,7 +260,7 @@ static void *run_slow_login(void *arg)
 static enum err change_password(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct race *race = arg;
-	enum err err = users_set_password(db, &race->f->bob.id, "$argon2id$two", why);
+	enum err err = set_password(db, &race->f->bob.id, "$argon2id$two", why);
 	return err != ERR_OK ? err : tokens_remove_all_of(db, &race->f->bob.id, why);
 }
 
@@ -261,6 +279,208 @@ static void test_a_new_password_ends_a_login_that_is_under_way(void **state)
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.tokens"), 0);
 }
 
+static const struct audit_entry by_a_test = {.remote_addr = "a test"};
+
+static struct user add_admin(struct fixture *f, const char *name)
+{
+	struct user admin = f->bob;
+	admin.username = name;
+	admin.role = ROLE_ADMIN;
+	uuid_new(&admin.id);
+	assert_int_equal(accounts_add(f->db, &admin, &by_a_test, NULL), ERR_OK);
+	return admin;
+}
+
+struct work {
+	const struct uuid *id;
+	struct account_change change;
+	bool removes;
+	struct user user;
+	struct arena arena;
+	enum err err;
+	struct errmsg why;
+	pthread_barrier_t *start;
+};
+
+static enum err do_work(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	struct work *w = arg;
+	if (w->removes)
+		return accounts_remove(db, &w->arena, w->id, &by_a_test, why);
+	return accounts_change(db, &w->arena, w->id, &w->change, &by_a_test, &w->user, why);
+}
+
+static enum err in_transaction(struct db_conn *db, struct work *w)
+{
+	arena_init(&w->arena, 4096, 1 << 20);
+	w->err = db_transaction(db, do_work, w, &w->why);
+	arena_release(&w->arena);
+	return w->err;
+}
+
+static struct work demotion(const struct uuid *id)
+{
+	return (struct work){.id = id, .change = {.user = {.role = ROLE_USER}}};
+}
+
+static struct work disabling(const struct uuid *id)
+{
+	return (struct work){.id = id, .change = {.user = {.sets_active = true}}};
+}
+
+static struct work removal(const struct uuid *id)
+{
+	return (struct work){.id = id, .removes = true};
+}
+
+static void test_the_last_active_admin_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct user root = add_admin(f, "root"), idle = add_admin(f, "idle");
+	struct work tries[] = {demotion(&root.id), disabling(&root.id), removal(&root.id)};
+	struct work off = disabling(&idle.id);
+	assert_int_equal(in_transaction(f->db, &off), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+		assert_int_equal(in_transaction(f->db, &tries[i]), ERR_CONFLICT);
+		assert_non_null(strstr(tries[i].why.text, "root"));
+	}
+	/* An administrator who can't sign in is none that would be missed. */
+	struct work idle_goes = removal(&idle.id), bob_goes = removal(&f->bob.id);
+	assert_int_equal(in_transaction(f->db, &idle_goes), ERR_OK);
+	assert_int_equal(in_transaction(f->db, &bob_goes), ERR_OK);
+	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.users WHERE"
+					     " username = 'root' AND role = 'admin' AND is_active"),
+			 1);
+	/* What takes nothing away is fine. */
+	struct work promotion = {.id = &root.id, .change = {.user = {.role = ROLE_ADMIN}}};
+	assert_int_equal(in_transaction(f->db, &promotion), ERR_OK);
+}
+
+static void *run_work(void *arg)
+{
+	struct work *w = arg;
+	struct db_conn *db = test_mariadb_connect(test_mariadb_server());
+	pthread_barrier_wait(w->start);
+	in_transaction(db, w);
+	db_close(db);
+	return NULL;
+}
+
+/* Many times over, each of two administrators takes the other's role, account or access away. */
+static void test_two_admins_can_not_remove_each_other(void **state)
+{
+	struct fixture *f = *state;
+	enum { ROUNDS = 30 };
+	pthread_barrier_t start;
+	pthread_barrier_init(&start, NULL, 2);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct user anna = add_admin(f, "anna"), bert = add_admin(f, "bert");
+		struct work both[2][3] = {
+		    {demotion(&bert.id), disabling(&bert.id), removal(&bert.id)},
+		    {demotion(&anna.id), disabling(&anna.id), removal(&anna.id)}};
+		struct work *of_anna = &both[0][round % 3], *of_bert = &both[1][round / 3 % 3];
+		of_anna->start = of_bert->start = &start;
+		pthread_t thread;
+		assert_int_equal(pthread_create(&thread, NULL, run_work, of_anna), 0);
+		run_work(of_bert);
+		pthread_join(thread, NULL);
+		assert_int_equal((of_anna->err == ERR_OK) + (of_bert->err == ERR_OK), 1);
+		assert_int_equal((of_anna->err == ERR_CONFLICT) + (of_bert->err == ERR_CONFLICT),
+				 1);
+		assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.users WHERE"
+						     " role = 'admin' AND is_active"),
+				 1);
+		test_mariadb_sql("DELETE FROM ziggie.users WHERE username IN ('anna', 'bert')");
+	}
+	pthread_barrier_destroy(&start);
+}
+
+static int64_t tokens_left(void)
+{
+	return test_mariadb_number("SELECT COUNT(*) FROM ziggie.tokens");
+}
+
+static void test_changes_end_the_sessions_that_they_should(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t kept[TOKEN_DIGEST_LEN], other[TOKEN_DIGEST_LEN];
+	add_token(f, 1, 60 * US_PER_S, kept);
+	add_token(f, 2, 60 * US_PER_S, other);
+	struct work w = {.id = &f->bob.id,
+			 .change = {.user = {.sets_full_name = true, .role = ROLE_USER}}};
+	assert_int_equal(in_transaction(f->db, &w), ERR_OK);
+	assert_int_equal(tokens_left(), 2);
+	w.change = (struct account_change){.user = {.password_hash = "$argon2id$two"},
+					   .replaces = "$argon2id$one",
+					   .kept_session = kept};
+	assert_int_equal(in_transaction(f->db, &w), ERR_OK);
+	assert_int_equal(tokens_left(), 1);
+	struct principal principal;
+	assert_int_equal(tokens_find(f->db, kept, &principal, NULL), ERR_OK);
+	/* The password is another one by now. */
+	assert_int_equal(in_transaction(f->db, &w), ERR_CONFLICT);
+	w.change = (struct account_change){.user = {.password_hash = "$argon2id$three"}};
+	assert_int_equal(in_transaction(f->db, &w), ERR_OK);
+	assert_int_equal(tokens_left(), 0);
+	add_token(f, 3, 60 * US_PER_S, other);
+	struct work off = disabling(&f->bob.id);
+	off.change.kept_session = other;
+	assert_int_equal(in_transaction(f->db, &off), ERR_OK);
+	assert_int_equal(tokens_left(), 0);
+}
+
+static void test_every_change_of_an_account_is_in_the_audit(void **state)
+{
+	struct fixture *f = *state;
+	test_mariadb_sql("DELETE FROM ziggie.audit");
+	struct user root = add_admin(f, "root"), other = add_admin(f, "other");
+	struct work change = {.id = &other.id,
+			      .change = {.user = {.role = ROLE_READONLY,
+						  .sets_email = true,
+						  .email = "o@example.org",
+						  .password_hash = "$argon2id$two"}}};
+	struct work goes = removal(&other.id), refused = removal(&root.id);
+	assert_int_equal(in_transaction(f->db, &change), ERR_OK);
+	assert_int_equal(in_transaction(f->db, &goes), ERR_OK);
+	assert_int_equal(in_transaction(f->db, &refused), ERR_CONFLICT);
+	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.audit"), 4);
+	assert_int_equal(test_mariadb_number(
+			     "SELECT COUNT(*) FROM ziggie.audit WHERE action = 'update' AND"
+			     " resource = 'user' AND remote_address = 'a test' AND"
+			     " JSON_VALUE(before_json, '$.role') = 'admin' AND"
+			     " JSON_VALUE(after_json, '$.role') = 'readonly' AND"
+			     " JSON_VALUE(after_json, '$.email') = 'o@example.org' AND"
+			     " JSON_VALUE(after_json, '$.new_password') = 1 AND"
+			     " before_json NOT LIKE '%argon%' AND after_json NOT LIKE '%argon%'"),
+			 1);
+	assert_int_equal(
+	    test_mariadb_number("SELECT COUNT(*) FROM ziggie.audit WHERE action = 'delete' AND"
+				" after_json IS NULL AND"
+				" JSON_VALUE(before_json, '$.username') = 'other'"),
+	    1);
+}
+
+static void test_users_are_counted_by_role(void **state)
+{
+	struct fixture *f = *state;
+	struct user_counts counts;
+	struct user *page;
+	size_t count;
+	add_admin(f, "root");
+	struct user other = add_admin(f, "aaa");
+	struct work off = disabling(&other.id);
+	assert_int_equal(in_transaction(f->db, &off), ERR_OK);
+	assert_int_equal(users_count(f->db, &f->arena, &counts, NULL), ERR_OK);
+	assert_int_equal(counts.total, 3);
+	assert_int_equal(counts.active, 2);
+	assert_int_equal(counts.by_role[ROLE_ADMIN], 2);
+	assert_int_equal(counts.by_role[ROLE_READONLY], 1);
+	assert_int_equal(counts.by_role[ROLE_USER], 0);
+	assert_int_equal(users_list(f->db, &f->arena, 1, 1, &page, &count, NULL), ERR_OK);
+	assert_int_equal(count, 1);
+	assert_string_equal(page[0].username, "bob");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -274,6 +494,11 @@ int main(void)
 	    TEST(test_expired_tokens_go_in_batches),
 	    TEST(test_a_login_counts_only_for_the_password_that_was_checked),
 	    TEST(test_a_new_password_ends_a_login_that_is_under_way),
+	    TEST(test_the_last_active_admin_stays),
+	    TEST(test_two_admins_can_not_remove_each_other),
+	    TEST(test_changes_end_the_sessions_that_they_should),
+	    TEST(test_every_change_of_an_account_is_in_the_audit),
+	    TEST(test_users_are_counted_by_role),
 	};
 	return cmocka_run_group_tests_name("store_accounts", tests, set_up_server,
 					   tear_down_server);
