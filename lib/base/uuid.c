@@ -4,8 +4,8 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
-#include "base/assert.h"
 #include "base/clock.h"
 
 /*
@@ -18,14 +18,35 @@ enum { COUNT_BITS = 12, START_MASK = 0x7ff };
 
 static _Atomic uint64_t last_stamp; /* milliseconds << 12 | count */
 
-static void random_bytes(void *out, size_t len)
+/* A step of SplitMix64: every bit of the state shows in all bits of the result. */
+static uint64_t mix(uint64_t *state)
 {
-	uint8_t *at = out;
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+/* Without random bytes an id still differs from all others, though it can be guessed. */
+static void make_do(uint8_t *out, size_t len)
+{
+	static _Atomic uint64_t calls;
+	uint64_t state = (uint64_t)clock_mono_ns() ^ (uint64_t)getpid() << 40;
+	state = mix(&state) ^ atomic_fetch_add(&calls, 1);
+	for (size_t i = 0; i < len; i++)
+		out[i] = (uint8_t)mix(&state);
+}
+
+static void random_bytes(uint8_t *out, size_t len)
+{
 	while (len > 0) {
-		ssize_t got = getrandom(at, len, 0);
-		AN_INVARIANT(got > 0 || (got < 0 && errno == EINTR));
+		ssize_t got = getrandom(out, len, 0);
+		if (got < 0 && errno != EINTR) {
+			make_do(out, len);
+			return;
+		}
 		if (got > 0) {
-			at += got;
+			out += got;
 			len -= (size_t)got;
 		}
 	}
