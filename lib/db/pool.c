@@ -5,11 +5,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "db/pool_state.h"
 
 enum {
@@ -202,20 +202,6 @@ static bool client_gone(const struct deadline *deadline)
 	return client.fd >= 0 && poll(&client, 1, 0) > 0;
 }
 
-/* Waits for a signal until the time, by the clock that tests can't shift. */
-static void wait_until(struct db_pool *pool, pthread_cond_t *cond, int64_t ns)
-{
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ns / NS_PER_S;
-	until.tv_nsec += ns % NS_PER_S;
-	if (until.tv_nsec >= NS_PER_S) {
-		until.tv_sec++;
-		until.tv_nsec -= NS_PER_S;
-	}
-	pthread_cond_timedwait(cond, &pool->lock, &until);
-}
-
 static void leave_queue(struct db_pool *pool, struct pool_waiter *w)
 {
 	struct pool_waiter **at = &pool->first;
@@ -238,11 +224,12 @@ static enum err wait_in_queue(struct db_pool *pool, struct pool_waiter *w,
 			return ERR_OK;
 		if (w->refused != ERR_OK)
 			return err_set(why, w->refused, "the database is not available");
-		int64_t left = limit->at_ns - clock_mono_ns();
-		if (left <= 0 || client_gone(deadline))
+		if (deadline_passed(limit) || client_gone(deadline))
 			break;
-		int64_t slice = CLIENT_POLL_MS * NS_PER_MS;
-		wait_until(pool, &w->wake, left < slice || deadline->client_fd < 0 ? left : slice);
+		struct deadline slice = *limit;
+		if (limit->client_fd >= 0)
+			slice = deadline_min_ms(limit, CLIENT_POLL_MS);
+		wait_until(&w->wake, &pool->lock, &slice);
 	}
 	leave_queue(pool, w);
 	if (!deadline_passed(limit))
@@ -252,15 +239,6 @@ static enum err wait_in_queue(struct db_pool *pool, struct pool_waiter *w,
 		return err_set(why, ERR_OVERLOADED, "no database connection was free in time");
 	return err_set(why, ERR_TIMEOUT,
 		       "the time ran out while waiting for a database connection");
-}
-
-static void init_monotonic(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
 }
 
 static void count_waiting(struct db_pool *pool, int by)
@@ -275,7 +253,7 @@ static enum err queue_up(struct db_pool *pool, const struct deadline *deadline, 
 			 struct pool_slot **out, struct errmsg *why)
 {
 	struct pool_waiter w = {.label = label, .refused = ERR_OK};
-	init_monotonic(&w.wake);
+	wait_init(&w.wake);
 	*pool->last = &w;
 	pool->last = &w.next;
 	pool_count(&pool->counters.waits);
@@ -471,8 +449,8 @@ enum err db_pool_new(const struct db_pool_config *config, struct db_pool **out, 
 	pool->idle = idle;
 	pool->last = &pool->first;
 	pthread_mutex_init(&pool->lock, NULL);
-	init_monotonic(&pool->work);
-	init_monotonic(&pool->drained);
+	wait_init(&pool->work);
+	wait_init(&pool->drained);
 	LOG_EVENT(LOG_INFO, "db_pool", LOG_INT("min", config->min), LOG_INT("max", config->max),
 		  LOG_MS("wait_ms", config->wait_ms * NS_PER_MS),
 		  LOG_MS("recycle_ms", config->recycle_ms * NS_PER_MS),
@@ -500,7 +478,7 @@ void db_pool_free(struct db_pool *pool)
 	struct deadline limit = deadline_in_ms(pool->config->wait_ms);
 	while (pool->used + pool->opening > 0) {
 		AN_INVARIANT(!deadline_passed(&limit));
-		wait_until(pool, &pool->drained, deadline_left_ms(&limit) * NS_PER_MS);
+		wait_until(&pool->drained, &pool->lock, &limit);
 	}
 	pool->stop = true;
 	pthread_cond_signal(&pool->work);

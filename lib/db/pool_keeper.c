@@ -6,11 +6,11 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "db/pool_state.h"
 
 enum {
@@ -224,33 +224,22 @@ static void bury_unlocked(struct keeper *k)
 	pthread_mutex_lock(&pool->lock);
 }
 
-/* How long nothing will have to be done, as far as is known now. */
-static int64_t pause_ns(const struct keeper *k)
+/* When something will have to be done, as far as is known now. */
+static struct deadline next_round(const struct keeper *k)
 {
 	const struct db_pool *pool = k->pool;
 	if (pool->graveyard != NULL)
-		return 0;
-	int64_t pause = TICK_MS * NS_PER_MS;
-	if (k->running != NULL)
-		pause = KILL_RETRY_MS * NS_PER_MS;
-	if (pool_wants_more(pool)) {
-		int64_t until_retry = pool->retry_at_ns - clock_mono_ns();
-		pause = until_retry < pause ? until_retry : pause;
-	}
-	return pause;
+		return deadline_in_ms(0);
+	struct deadline next = deadline_in_ms(k->running != NULL ? KILL_RETRY_MS : TICK_MS);
+	if (pool_wants_more(pool) && pool->retry_at_ns < next.at_ns)
+		next.at_ns = pool->retry_at_ns;
+	return next;
 }
 
 static void rest(struct keeper *k)
 {
-	int64_t pause = pause_ns(k);
-	if (pause <= 0)
-		return;
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	int64_t ns = until.tv_nsec + pause;
-	until.tv_sec += ns / NS_PER_S;
-	until.tv_nsec = ns % NS_PER_S;
-	pthread_cond_timedwait(&k->pool->work, &k->pool->lock, &until);
+	struct deadline next = next_round(k);
+	wait_until(&k->pool->work, &k->pool->lock, &next);
 }
 
 void *pool_keeper_main(void *arg)
