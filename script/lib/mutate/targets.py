@@ -21,7 +21,8 @@ TARGETS = (
                                       "tests/unit/test_auth_cache")),
     Target("lib/auth/*.c", ("tests/unit/test_auth_flight", "tests/unit/test_auth_cache")),
     Target("lib/base/num.c", ("tests/unit/test_base",)),
-    Target("lib/db/pool*.c", ("tests/unit/test_pool",)),
+    Target("lib/db/pool*.c", ("tests/unit/test_pool_lending", "tests/unit/test_pool_keeper",
+                               "tests/unit/test_pool")),
 )
 
 
