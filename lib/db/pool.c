@@ -148,8 +148,7 @@ bool pool_wants_more(const struct db_pool *pool)
 	if (pool->closing || pool->size >= pool->config->max)
 		return false;
 	/* While it is down, one is tried even where none is missing: to see it come back. */
-	return pool->size < pool->config->min || pool->down ||
-	       (pool->first != NULL && pool->opening == 0);
+	return pool->size < pool->config->min || pool->down || pool->first != NULL;
 }
 
 static void end_loan(struct db_pool *pool)
@@ -258,8 +257,6 @@ static enum err queue_up(struct db_pool *pool, const struct deadline *deadline, 
 	pool->last = &w.next;
 	pool_count(&pool->counters.waits);
 	count_waiting(pool, 1);
-	if (pool_wants_more(pool))
-		pthread_cond_signal(&pool->work);
 	int64_t began = clock_mono_ns();
 	struct deadline limit = deadline_min_ms(deadline, pool->config->wait_ms);
 	enum err err = wait_in_queue(pool, &w, deadline, &limit, why);

@@ -300,6 +300,31 @@ static void test_at_max_nothing_is_opened_for_who_waits(void **state)
 	db_pool_free(pool);
 }
 
+static void test_waiters_get_what_it_opens_even_while_another_opens(void **state)
+{
+	(void)state;
+	still_config.max = 2;
+	struct db_pool *pool = still_pool_new();
+	struct db_conn *db = still_borrow(pool);
+	fake_driver_hold();
+	struct borrower opens;
+	borrower_start(&opens, pool, 5000, 0);
+	fake_driver_await_held(1);
+	struct borrower waits;
+	borrower_start(&waits, pool, 5000, 2);
+	fake_conn_break(db);
+	db_pool_return(pool, db);
+	fake_driver_await_held(2);
+	fake_driver_let_go();
+	assert_int_equal(borrower_end(&opens), ERR_OK);
+	assert_int_equal(borrower_end(&waits), ERR_OK);
+	still_time_await(1);
+	assert_int_equal(still_stats(pool).opened, 3);
+	db_pool_return(pool, opens.db);
+	db_pool_return(pool, waits.db);
+	db_pool_free(pool);
+}
+
 /* What was given up and still runs on the server */
 
 static void interrupt(struct db_pool *pool, struct db_conn *db)
@@ -546,6 +571,7 @@ int main(void)
 	    TEST(test_while_it_is_away_one_more_is_tried_to_see_it_come_back),
 	    TEST(test_at_max_there_is_nothing_to_try),
 	    TEST(test_at_max_nothing_is_opened_for_who_waits),
+	    TEST(test_waiters_get_what_it_opens_even_while_another_opens),
 	    TEST(test_it_is_cancelled_first_and_closed_then),
 	    TEST(test_one_that_has_ended_by_itself_needs_no_second_try),
 	    TEST(test_a_refused_cancelling_is_tried_again_every_50_ms),
