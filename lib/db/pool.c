@@ -472,7 +472,9 @@ void db_pool_free(struct db_pool *pool)
 	pthread_mutex_lock(&pool->lock);
 	pool->closing = true;
 	refuse_waiters(pool, ERR_UNAVAILABLE);
-	struct deadline limit = deadline_in_ms(pool->config->wait_ms);
+	/* What is being opened for a borrower is then lent. */
+	struct deadline limit =
+	    deadline_in_ms(pool->config->connect_timeout_ms + pool->config->wait_ms);
 	while (pool->used + pool->opening > 0) {
 		AN_INVARIANT(!deadline_passed(&limit));
 		wait_until(&pool->drained, &pool->lock, &limit);

@@ -55,7 +55,8 @@ void db_pool_config_release(struct db_pool_config *config);
  * comes back.  config and its texts must live as long as the pool.
  */
 enum err db_pool_new(const struct db_pool_config *config, struct db_pool **out, struct errmsg *why);
-/* Waits for what is borrowed (wait_ms at most, then it is a bug and aborts) and closes all. */
+/* Waits for what is borrowed or being opened (connect_timeout_ms and wait_ms together at most,
+ * then it is a bug and aborts) and closes all. */
 void db_pool_free(struct db_pool *pool);
 
 /*

@@ -521,6 +521,26 @@ static void test_the_end_waits_for_what_the_keeper_opens(void **state)
 	}
 }
 
+static void test_the_end_gives_an_opening_its_time(void **state)
+{
+	(void)state;
+	still_config.wait_ms = 100;
+	struct db_pool *pool = still_pool_new();
+	fake_conn_disturb(1);
+	fake_driver_hold();
+	still_time_pass_ms(TICK_MS);
+	fake_driver_await_held(1);
+	struct closer c;
+	closer_start(&c, pool);
+	still_time_await(1);
+	assert_int_equal(still_time_next_ns(), (STILL_CONNECT_MS + 100) * NS_PER_MS);
+	still_time_pass_ms(STILL_CONNECT_MS);
+	still_time_await(1);
+	fake_answers.connect = ERR_TIMEOUT;
+	fake_driver_let_go();
+	closer_end(&c);
+}
+
 /* db_pool_free() has begun in another thread.  With nothing lent it has told the keeper to end. */
 static void await_closing(struct db_pool *pool)
 {
@@ -582,6 +602,7 @@ int main(void)
 	    TEST(test_the_minute_of_the_spare_one_is_over_to_the_nanosecond),
 	    TEST(test_the_end_closes_the_spare_one_too),
 	    TEST(test_the_end_waits_for_what_the_keeper_opens),
+	    TEST(test_the_end_gives_an_opening_its_time),
 	    TEST(test_the_end_comes_while_the_keeper_cancels),
 	};
 	return cmocka_run_group_tests(tests, NULL, still_pool_tear_down);
