@@ -13,14 +13,14 @@
 /* A stamp that is younger need not be renewed, so that readers don't fight over its line. */
 #define STAMP_AGAIN_NS (500 * NS_PER_MS)
 
-/* How long to wait for another thread's new sample before showing one that is too old. */
-enum { STALE_PATIENCE_MS = 100 };
+enum { PATIENCE_MS = 100 };
 
 enum source { SOURCE_CACHED, SOURCE_COLLECTED, SOURCE_STALE, SOURCE_COUNT };
 
 struct host_service {
 	char *host_id;
 	struct host_timing timing;
+	int64_t patience_ms;
 	struct cache *cache;
 	struct scoreboard *scoreboard;
 	struct host_others others;
@@ -39,6 +39,7 @@ struct host_service_options host_service_options_from_conf(const struct conf *co
 	    .proc_root = conf_text(conf, proc_root),
 	    .sys_root = conf_text(conf, sys_root),
 	    .timing = host_timing_from_conf(conf),
+	    .patience_ms = PATIENCE_MS,
 	};
 }
 
@@ -82,6 +83,7 @@ enum err host_service_new(const struct host_service_options *options, struct hos
 	pthread_mutex_init(&s->lock, NULL);
 	wait_init(&s->collected);
 	s->timing = options->timing;
+	s->patience_ms = options->patience_ms;
 	s->cache = options->cache;
 	s->scoreboard = options->scoreboard;
 	s->others = (struct host_others){.cache = options->cache,
@@ -198,7 +200,7 @@ static enum cache_found lookup_own(struct host_service *s, enum host_kind kind,
 	    host_sample_is_young(&s->timing, *value, kind))
 		return found;
 	/* After a pause in the requests it may be very old, and the new one is near. */
-	struct deadline patience = deadline_min_ms(deadline, STALE_PATIENCE_MS);
+	struct deadline patience = deadline_min_ms(deadline, s->patience_ms);
 	cache_wait(s->cache, key, &patience);
 	cache_value_unref(*value);
 	return cache_lookup(s->cache, key, deadline, value);

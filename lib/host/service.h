@@ -38,6 +38,8 @@ struct host_service_options {
 	const char *proc_root;
 	const char *sys_root;
 	struct host_timing timing;
+	/* How long to wait for another thread's new sample before showing one that is too old. */
+	int64_t patience_ms;
 	struct cache *cache;           /* borrowed */
 	struct scoreboard *scoreboard; /* borrowed; takes the interest stamps; may be NULL */
 	host_find *find;               /* NULL: as if the database were away */

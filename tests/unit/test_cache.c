@@ -22,14 +22,14 @@
 #include "cache/servers.h"
 #include "support.h"
 
-enum { TIMEOUT_MS = 50, RETRY_MS = 300 };
-#ifdef ZIGGIE_SANITIZED /* where the same work takes several times as long */
-enum { SLACK_MS = 200 };
-#else
-enum { SLACK_MS = 40 };
-#endif
-/* For tests of something else than time. */
-enum { PATIENT_MS = 5000 };
+enum {
+	TIMEOUT_MS = 50,
+	SLACK_MS = 40,
+	PATIENT_MS = 5000,  /* for tests of something else than time */
+	RETRY_MS = 60000,   /* only a shifted clock brings it about */
+	QUICK_TRIES = 50,   /* a busy machine makes a measurement longer, but not all of them */
+	ANSWER_TRIES = 100, /* … and a server slower than TIMEOUT_MS, but not for ever */
+};
 
 static struct cache *open_cache_with(const char *servers, int64_t timeout_ms)
 {
@@ -42,9 +42,10 @@ static struct cache *open_cache_with(const char *servers, int64_t timeout_ms)
 	return c;
 }
 
+/* For servers that answer. */
 static struct cache *open_cache(const char *servers)
 {
-	return open_cache_with(servers, TIMEOUT_MS);
+	return open_cache_with(servers, PATIENT_MS);
 }
 
 static struct cache_key key_of(const char *name)
@@ -70,11 +71,47 @@ static enum err fetch(struct cache *c, const char *name, char *text, size_t size
 	return err;
 }
 
-static int64_t fetch_ms(struct cache *c, enum err expected)
+static struct cache_stats stats_of(struct cache *c)
+{
+	struct cache_stats stats;
+	cache_stats_read(c, &stats);
+	return stats;
+}
+
+static void let_it_retry(void)
+{
+	clock_test_shift(RETRY_MS * NS_PER_MS);
+}
+
+/* Once the server is in time: this value and no other. */
+static void fetch_at_last(struct cache *c, const char *name, const char *expected)
+{
+	char text[32];
+	enum err err = ERR_UNAVAILABLE;
+	for (int i = 0; i < ANSWER_TRIES && err == ERR_UNAVAILABLE; i++, let_it_retry())
+		err = fetch(c, name, text, sizeof(text));
+	assert_int_equal(err, ERR_OK);
+	assert_string_equal(text, expected);
+}
+
+/* A cache with TIMEOUT_MS and a connection to a server that has stopped since. */
+static struct cache *open_stalled(struct test_memcached *m)
+{
+	struct cache *patient = open_cache(m->socket);
+	assert_int_equal(publish(patient, "a", "one"), ERR_OK);
+	assert_int_equal(publish(patient, "b", "two"), ERR_OK);
+	cache_free(patient);
+	struct cache *c = open_cache_with(m->socket, TIMEOUT_MS);
+	fetch_at_last(c, "a", "one");
+	test_memcached_stall(m);
+	return c;
+}
+
+static int64_t fetch_ms(struct cache *c)
 {
 	char text[8];
 	int64_t start = clock_mono_ns();
-	assert_int_equal(fetch(c, "a", text, sizeof(text)), expected);
+	assert_int_equal(fetch(c, "a", text, sizeof(text)), ERR_UNAVAILABLE);
 	return (clock_mono_ns() - start) / NS_PER_MS;
 }
 
@@ -127,7 +164,7 @@ static void test_without_memcached(void **state)
 static void test_values_of_any_size_come_back(void **state)
 {
 	struct test_memcached *m = *state;
-	struct cache *c = open_cache_with(m->socket, PATIENT_MS);
+	struct cache *c = open_cache(m->socket);
 	const size_t sizes[] = {0, 1, 1000, 100000, CACHE_VALUE_MAX};
 	char *bytes = malloc(CACHE_VALUE_MAX + 1);
 	assert_non_null(bytes);
@@ -149,8 +186,7 @@ static void test_values_of_any_size_come_back(void **state)
 	assert_int_equal(cache_publish(c, &key, bytes, CACHE_VALUE_MAX + 1, 60000, NULL),
 			 ERR_TOO_LARGE);
 	free(bytes);
-	struct cache_stats stats;
-	cache_stats_read(c, &stats);
+	struct cache_stats stats = stats_of(c);
 	assert_int_equal(stats.memcached_hits, ARRAY_LEN(sizes));
 	assert_int_equal(stats.memcached_stores, ARRAY_LEN(sizes));
 	assert_int_equal(stats.memcached_errors, 0);
@@ -164,8 +200,7 @@ static void test_a_missing_value_is_not_a_failure(void **state)
 	char text[8];
 	assert_int_equal(fetch(c, "never stored", text, sizeof(text)), ERR_NOT_FOUND);
 	assert_true(cache_available(c));
-	struct cache_stats stats;
-	cache_stats_read(c, &stats);
+	struct cache_stats stats = stats_of(c);
 	assert_int_equal(stats.memcached_misses, 1);
 	assert_int_equal(stats.memcached_errors, 0);
 	cache_free(c);
@@ -206,8 +241,7 @@ static void test_another_keys_value_is_refused(void **state)
 	say(m, command.data);
 	assert_int_equal(fetch(c, "mine", text, sizeof(text)), ERR_NOT_FOUND);
 
-	struct cache_stats stats;
-	cache_stats_read(c, &stats);
+	struct cache_stats stats = stats_of(c);
 	assert_int_equal(stats.memcached_mismatches, 3);
 	assert_true(cache_available(c));
 	assert_int_equal(publish(c, "mine", "right"), ERR_OK);
@@ -225,17 +259,16 @@ static void test_a_dead_server_is_left_alone_and_found_again(void **state)
 	test_memcached_kill(m);
 	assert_int_equal(fetch(c, "a", text, sizeof(text)), ERR_UNAVAILABLE);
 	assert_false(cache_available(c));
-	struct cache_stats before, after;
-	cache_stats_read(c, &before);
+	struct cache_stats before = stats_of(c);
 	assert_int_equal(before.servers_down, 1);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(fetch(c, "a", text, sizeof(text)), ERR_UNAVAILABLE);
-	cache_stats_read(c, &after);
+	struct cache_stats after = stats_of(c);
 	assert_int_equal(after.memcached_errors, before.memcached_errors);
 	assert_int_equal(after.memcached_skipped, before.memcached_skipped + 100);
 
 	test_memcached_restart(m);
-	clock_test_shift(RETRY_MS * NS_PER_MS);
+	let_it_retry();
 	assert_int_equal(fetch(c, "a", text, sizeof(text)), ERR_NOT_FOUND);
 	assert_true(cache_available(c));
 	assert_int_equal(publish(c, "a", "two"), ERR_OK);
@@ -253,54 +286,86 @@ static void test_a_restart_between_two_requests_goes_unnoticed(void **state)
 	test_memcached_kill(m);
 	test_memcached_restart(m);
 	assert_int_equal(fetch(c, "a", text, sizeof(text)), ERR_NOT_FOUND);
-	struct cache_stats stats;
-	cache_stats_read(c, &stats);
+	struct cache_stats stats = stats_of(c);
 	assert_int_equal(stats.memcached_errors, 0);
 	cache_free(c);
 }
 
-static void test_a_stalled_server_costs_one_time_limit_a_retry(void **state)
+/* With the connection that was there, or with a new one, which the kernel accepts. */
+static int64_t stalled_fetch_ms(struct test_memcached *m, bool reconnects)
+{
+	struct cache *c = open_stalled(m);
+	int64_t ms = fetch_ms(c);
+	if (reconnects) {
+		let_it_retry();
+		ms = fetch_ms(c);
+	}
+	test_memcached_resume(m);
+	cache_free(c);
+	return ms;
+}
+
+static void test_a_stalled_server_costs_one_time_limit(void **state)
+{
+	for (int reconnects = 0; reconnects <= 1; reconnects++) {
+		int64_t ms = INT64_MAX;
+		for (int i = 0; i < QUICK_TRIES && ms > TIMEOUT_MS + SLACK_MS; i++)
+			ms = stalled_fetch_ms(*state, reconnects);
+		assert_in_range(ms, TIMEOUT_MS - 5, TIMEOUT_MS + SLACK_MS);
+	}
+}
+
+static void test_a_stalled_server_is_asked_once_a_retry(void **state)
 {
 	struct test_memcached *m = *state;
-	struct cache *c = open_cache(m->socket);
-	assert_int_equal(publish(c, "a", "one"), ERR_OK);
-	test_memcached_stall(m);
-	int64_t first = fetch_ms(c, ERR_UNAVAILABLE);
-	assert_in_range(first, TIMEOUT_MS - 5, TIMEOUT_MS + SLACK_MS);
-	for (int i = 0; i < 20; i++)
-		assert_true(fetch_ms(c, ERR_UNAVAILABLE) <= 5);
-	clock_test_shift(RETRY_MS * NS_PER_MS);
-	/* With a new connection, which the kernel accepts for the stopped process. */
-	assert_in_range(fetch_ms(c, ERR_UNAVAILABLE), TIMEOUT_MS - 5, TIMEOUT_MS + SLACK_MS);
-	assert_true(fetch_ms(c, ERR_UNAVAILABLE) <= 5);
-
+	struct cache *c = open_stalled(m);
+	for (int retry = 0; retry < 2; retry++) {
+		struct cache_stats before = stats_of(c);
+		int64_t quickest = INT64_MAX;
+		fetch_ms(c);
+		for (int i = 0; i < 20; i++) {
+			int64_t ms = fetch_ms(c);
+			quickest = ms < quickest ? ms : quickest;
+		}
+		assert_true(quickest <= 5);
+		struct cache_stats after = stats_of(c);
+		assert_int_equal(after.memcached_errors, before.memcached_errors + 1);
+		assert_int_equal(after.memcached_skipped, before.memcached_skipped + 20);
+		let_it_retry();
+	}
 	test_memcached_resume(m);
-	clock_test_shift(RETRY_MS * NS_PER_MS);
-	fetch_ms(c, ERR_OK);
+	fetch_at_last(c, "a", "one");
 	cache_free(c);
+}
+
+/* It does not fit into the socket's buffer. */
+static int64_t stalled_publish_ms(struct test_memcached *m, const char *bytes)
+{
+	struct cache *c = open_stalled(m);
+	struct cache_key key = key_of("big");
+	int64_t start = clock_mono_ns();
+	assert_int_equal(cache_publish(c, &key, bytes, CACHE_VALUE_MAX, 60000, NULL),
+			 ERR_UNAVAILABLE);
+	int64_t ms = (clock_mono_ns() - start) / NS_PER_MS;
+	test_memcached_resume(m);
+	cache_free(c);
+	return ms;
 }
 
 static void test_publishing_to_a_stalled_server_is_bounded(void **state)
 {
-	struct test_memcached *m = *state;
-	struct cache *c = open_cache(m->socket);
-	struct cache_key key = key_of("big");
 	char *bytes = calloc(1, CACHE_VALUE_MAX);
-	assert_int_equal(cache_publish(c, &key, bytes, 10, 60000, NULL), ERR_OK);
-	test_memcached_stall(m);
-	int64_t start = clock_mono_ns();
-	assert_int_equal(cache_publish(c, &key, bytes, CACHE_VALUE_MAX, 60000, NULL),
-			 ERR_UNAVAILABLE);
-	assert_true((clock_mono_ns() - start) / NS_PER_MS <= 2 * TIMEOUT_MS + SLACK_MS);
-	test_memcached_resume(m);
+	assert_non_null(bytes);
+	int64_t ms = INT64_MAX;
+	for (int i = 0; i < QUICK_TRIES && ms > 2 * TIMEOUT_MS + SLACK_MS; i++)
+		ms = stalled_publish_ms(*state, bytes);
+	assert_in_range(ms, 0, 2 * TIMEOUT_MS + SLACK_MS);
 	free(bytes);
-	cache_free(c);
 }
 
 struct prober {
 	struct cache *cache;
 	pthread_barrier_t *start;
-	_Atomic int *slow;
 };
 
 static void *probe(void *arg)
@@ -308,10 +373,7 @@ static void *probe(void *arg)
 	struct prober *p = arg;
 	char text[8];
 	pthread_barrier_wait(p->start);
-	int64_t start = clock_mono_ns();
 	fetch(p->cache, "a", text, sizeof(text));
-	if ((clock_mono_ns() - start) / NS_PER_MS >= TIMEOUT_MS - 5)
-		(*p->slow)++;
 	return NULL;
 }
 
@@ -319,21 +381,22 @@ static void test_one_thread_probes_a_stalled_server(void **state)
 {
 	enum { THREADS = 8 };
 	struct test_memcached *m = *state;
-	struct cache *c = open_cache(m->socket);
-	test_memcached_stall(m);
-	fetch_ms(c, ERR_UNAVAILABLE);
-	clock_test_shift(RETRY_MS * NS_PER_MS);
+	struct cache *c = open_stalled(m);
+	fetch_ms(c);
+	let_it_retry();
+	struct cache_stats before = stats_of(c);
 	pthread_t threads[THREADS];
 	pthread_barrier_t start;
-	_Atomic int slow = 0;
 	pthread_barrier_init(&start, NULL, THREADS);
-	struct prober prober = {.cache = c, .start = &start, .slow = &slow};
+	struct prober prober = {.cache = c, .start = &start};
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, probe, &prober), 0);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	pthread_barrier_destroy(&start);
-	assert_int_equal(slow, 1);
+	struct cache_stats after = stats_of(c);
+	assert_int_equal(after.memcached_errors, before.memcached_errors + 1);
+	assert_int_equal(after.memcached_skipped, before.memcached_skipped + THREADS - 1);
 	test_memcached_resume(m);
 	cache_free(c);
 }
@@ -342,19 +405,12 @@ static void test_one_thread_probes_a_stalled_server(void **state)
 static void test_a_late_answer_is_nobodys(void **state)
 {
 	struct test_memcached *m = *state;
-	struct cache *c = open_cache(m->socket);
-	char text[32];
-	assert_int_equal(publish(c, "a", "one"), ERR_OK);
-	assert_int_equal(publish(c, "b", "two"), ERR_OK);
-	test_memcached_stall(m);
-	fetch_ms(c, ERR_UNAVAILABLE);
+	struct cache *c = open_stalled(m);
+	fetch_ms(c);
 	test_memcached_resume(m);
-	clock_test_shift(RETRY_MS * NS_PER_MS);
-	assert_int_equal(fetch(c, "b", text, sizeof(text)), ERR_OK);
-	assert_string_equal(text, "two");
-	struct cache_stats stats;
-	cache_stats_read(c, &stats);
-	assert_int_equal(stats.memcached_mismatches, 0);
+	let_it_retry();
+	fetch_at_last(c, "b", "two");
+	assert_int_equal(stats_of(c).memcached_mismatches, 0);
 	cache_free(c);
 }
 
@@ -375,7 +431,7 @@ static void test_threads_have_their_own_connections(void **state)
 {
 	enum { THREADS = 8 };
 	struct test_memcached *m = *state;
-	struct cache *c = open_cache_with(m->socket, PATIENT_MS);
+	struct cache *c = open_cache(m->socket);
 	pthread_t threads[THREADS];
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < THREADS; i++)
@@ -386,8 +442,7 @@ static void test_threads_have_their_own_connections(void **state)
 			assert_null(wrong);
 		}
 	}
-	struct cache_stats stats;
-	cache_stats_read(c, &stats);
+	struct cache_stats stats = stats_of(c);
 	assert_int_equal(stats.memcached_stores, 2 * THREADS * 200);
 	assert_int_equal(stats.memcached_hits, 2 * THREADS * 200);
 	cache_free(c);
@@ -400,7 +455,7 @@ static void test_several_servers_share_the_keys(void **state)
 	test_memcached_start(&second);
 	char servers[256], name[32], text[32];
 	snprintf(servers, sizeof(servers), "%s,%s", m->socket, second.socket);
-	struct cache *c = open_cache_with(servers, PATIENT_MS);
+	struct cache *c = open_cache(servers);
 	assert_int_equal(cache_check(c, NULL), ERR_OK);
 	for (int i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "key %d", i);
@@ -416,8 +471,7 @@ static void test_several_servers_share_the_keys(void **state)
 		lost += err == ERR_UNAVAILABLE;
 	}
 	assert_in_range(lost, 15, 85);
-	struct cache_stats stats;
-	cache_stats_read(c, &stats);
+	struct cache_stats stats = stats_of(c);
 	assert_int_equal(stats.servers_down, 1);
 	assert_int_equal(stats.memcached_hits, 100 - lost);
 	assert_int_equal(cache_check(c, NULL), ERR_UNAVAILABLE);
@@ -451,7 +505,8 @@ int main(void)
 	    WITH_SERVER(test_another_keys_value_is_refused),
 	    WITH_SERVER(test_a_dead_server_is_left_alone_and_found_again),
 	    WITH_SERVER(test_a_restart_between_two_requests_goes_unnoticed),
-	    WITH_SERVER(test_a_stalled_server_costs_one_time_limit_a_retry),
+	    WITH_SERVER(test_a_stalled_server_costs_one_time_limit),
+	    WITH_SERVER(test_a_stalled_server_is_asked_once_a_retry),
 	    WITH_SERVER(test_publishing_to_a_stalled_server_is_bounded),
 	    WITH_SERVER(test_one_thread_probes_a_stalled_server),
 	    WITH_SERVER(test_a_late_answer_is_nobodys),

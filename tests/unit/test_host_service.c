@@ -15,7 +15,20 @@
 #include "shm/scoreboard.h"
 #include "support.h"
 
-enum { TIMEOUT_MS = 50, RETRY_MS = 300, INTERVAL_MS = 1000 };
+/* Long, so that only a shifted clock ends them, however slow the machine is. */
+enum {
+	INTERVAL_MS = 60000,
+	L1_TTL_MS = 20000,
+	RETRY_MS = 12000,
+	TIMEOUT_MS = 5000,
+	PATIENCE_MS = 3000,
+};
+enum {
+	FEW_MS = 50,
+	REMEMBERED_MS = 1000,   /* what the database said of a host */
+	FIRST_SAMPLE_MS = 2000, /* how long another host's first sample is waited for */
+	QUICK_TRIES = 50,
+};
 
 struct fixture {
 	struct test_memcached memcached;
@@ -46,30 +59,31 @@ static enum err find(void *context, const char *host, const struct deadline *dea
 	return ERR_OK;
 }
 
-static struct cache *open_cache(const char *servers)
+static struct cache *open_cache(const char *servers, int64_t timeout_ms)
 {
 	const struct cache_options options = {
-	    .servers = servers, .timeout_ms = TIMEOUT_MS, .retry_ms = RETRY_MS, .l1_size = 4 << 20};
+	    .servers = servers, .timeout_ms = timeout_ms, .retry_ms = RETRY_MS, .l1_size = 4 << 20};
 	struct cache *c = NULL;
 	assert_int_equal(cache_new(&options, &c, NULL), ERR_OK);
 	return c;
 }
 
-static int set_up(void **state)
+static int set_up_with(void **state, int64_t timeout_ms, int64_t patience_ms)
 {
 	static struct fixture f;
 	f = (struct fixture){
-	    .timing = {.sample_ttl_ms = 60000, .l1_ttl_ms = 250, .interest_ttl_ms = 30000}};
+	    .timing = {.sample_ttl_ms = 60000, .l1_ttl_ms = L1_TTL_MS, .interest_ttl_ms = 30000}};
 	for (int kind = 0; kind < HOST_KIND_COUNT; kind++)
 		f.timing.interval_ms[kind] = INTERVAL_MS;
 	test_memcached_start(&f.memcached);
-	f.cache = open_cache(f.memcached.socket);
-	f.elsewhere = open_cache(f.memcached.socket);
+	f.cache = open_cache(f.memcached.socket, timeout_ms);
+	f.elsewhere = open_cache(f.memcached.socket, TIMEOUT_MS);
 	assert_int_equal(scoreboard_create(4, &f.board, NULL), ERR_OK);
 	const struct host_service_options options = {.host_id = "here",
 						     .proc_root = "/proc",
 						     .sys_root = "/sys",
 						     .timing = f.timing,
+						     .patience_ms = patience_ms,
 						     .cache = f.cache,
 						     .scoreboard = f.board,
 						     .find = find,
@@ -79,6 +93,23 @@ static int set_up(void **state)
 		fail_msg("%s", why.text);
 	*state = &f;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, TIMEOUT_MS, PATIENCE_MS);
+}
+
+/* Where the other thread does not come. */
+static int set_up_impatient(void **state)
+{
+	return set_up_with(state, TIMEOUT_MS, FEW_MS);
+}
+
+/* Where memcached does not answer. */
+static int set_up_hasty(void **state)
+{
+	return set_up_with(state, FEW_MS, PATIENCE_MS);
 }
 
 static int tear_down(void **state)
@@ -136,6 +167,13 @@ static struct host_service_stats stats_of(const struct fixture *f)
 	return stats;
 }
 
+static struct cache_stats cache_stats_of(const struct fixture *f)
+{
+	struct cache_stats stats;
+	cache_stats_read(f->cache, &stats);
+	return stats;
+}
+
 static void test_a_published_sample_is_the_answer(void **state)
 {
 	struct fixture *f = *state;
@@ -150,10 +188,8 @@ static void test_a_published_sample_is_the_answer(void **state)
 	publish(f, "here", HOST_PROCESSES, "{\"n\":2}", 0);
 	assert_int_equal(read_json(f, "here", HOST_PROCESSES, text, sizeof(text), &stale), ERR_OK);
 	assert_string_equal(text, "{\"n\":1}");
-	struct cache_stats cache;
-	cache_stats_read(f->cache, &cache);
-	assert_int_equal(cache.memcached_hits, 1);
-	clock_test_shift(251 * NS_PER_MS);
+	assert_int_equal(cache_stats_of(f).memcached_hits, 1);
+	clock_test_shift((L1_TTL_MS + 1) * NS_PER_MS);
 	assert_int_equal(read_json(f, "", HOST_PROCESSES, text, sizeof(text), &stale), ERR_OK);
 	assert_string_equal(text, "{\"n\":2}");
 	assert_int_equal(stats_of(f).cached, 3);
@@ -242,9 +278,7 @@ static void test_one_thread_asks_memcached_for_all(void **state)
 	struct reader r = {.f = f};
 	read_at_once(&r);
 	assert_int_equal(r.failed, 0);
-	struct cache_stats cache;
-	cache_stats_read(f->cache, &cache);
-	assert_int_equal(cache.memcached_hits, 1);
+	assert_int_equal(cache_stats_of(f).memcached_hits, 1);
 }
 
 /* While one thread holds the collector, the others get the last value, marked. */
@@ -353,20 +387,33 @@ static void test_another_host_comes_from_memcached_alone(void **state)
 	assert_int_equal(stats_of(f).collected, 0);
 }
 
+/* Reads that fail, all within the time for which the database's answer is remembered. */
+static void read_thrice(struct fixture *f, const char *host, enum host_kind kind, enum err expected,
+			char *text, size_t size)
+{
+	bool stale;
+	for (int try = 0; try < QUICK_TRIES; try++) {
+		clock_test_shift((REMEMBERED_MS + 1) * NS_PER_MS);
+		f->asked = 0;
+		int64_t start = clock_mono_ns();
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(read_json(f, host, kind, text, size, &stale), expected);
+		if (clock_mono_ns() - start < REMEMBERED_MS * NS_PER_MS)
+			return;
+	}
+	fail_msg("three reads take more than a second");
+}
+
 static void test_an_unknown_host_is_not_found(void **state)
 {
 	struct fixture *f = *state;
 	char text[512];
 	bool stale;
-	for (int i = 0; i < 3; i++) {
-		assert_int_equal(
-		    read_json(f, "nowhere", HOST_PROCESSES, text, sizeof(text), &stale),
-		    ERR_NOT_FOUND);
-		assert_string_equal(text, "host: there is no host \"nowhere\"");
-	}
+	read_thrice(f, "nowhere", HOST_PROCESSES, ERR_NOT_FOUND, text, sizeof(text));
+	assert_string_equal(text, "host: there is no host \"nowhere\"");
 	/* Once a second is enough, and nobody is told to sample. */
 	assert_int_equal(f->asked, 1);
-	clock_test_shift(1001 * NS_PER_MS);
+	clock_test_shift((REMEMBERED_MS + 1) * NS_PER_MS);
 	read_json(f, "nowhere", HOST_PROCESSES, text, sizeof(text), &stale);
 	assert_int_equal(f->asked, 2);
 	assert_false(host_interest_read(f->elsewhere, "nowhere", HOST_PROCESSES));
@@ -381,16 +428,14 @@ static void test_a_silent_host_was_seen_when_the_database_says(void **state)
 	seen_text(f->sighting.seen_us, seen);
 	publish(f, "there", HOST_STATS, "{}", 3 * INTERVAL_MS + 500);
 	assert_int_equal(host_heartbeat_publish(f->elsewhere, "there", NULL), ERR_OK);
-	int64_t start = clock_mono_ns();
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale),
-				 ERR_UNAVAILABLE);
+	read_thrice(f, "there", HOST_STATS, ERR_UNAVAILABLE, text, sizeof(text));
 	assert_non_null(strstr(text, seen));
 	assert_int_equal(f->asked, 1);
 	/* A costly kind of a silent host is waited for by nobody. */
+	int64_t start = clock_mono_ns();
 	assert_int_equal(read_json(f, "there", HOST_PORTS, text, sizeof(text), &stale),
 			 ERR_UNAVAILABLE);
-	assert_true((clock_mono_ns() - start) / NS_PER_MS < 1000);
+	assert_true((clock_mono_ns() - start) / NS_PER_MS < FIRST_SAMPLE_MS);
 
 	test_memcached_kill(&f->memcached);
 	assert_int_equal(read_json(f, "there", HOST_DISK, text, sizeof(text), &stale),
@@ -409,15 +454,19 @@ static void test_without_the_database_the_heartbeat_tells(void **state)
 			 ERR_UNAVAILABLE);
 	assert_non_null(strstr(text, "\"there\" has not been seen"));
 
-	int64_t before_us = now_us();
+	int64_t from_us = now_us();
 	assert_int_equal(host_heartbeat_publish(f->elsewhere, "there", NULL), ERR_OK);
-	clock_test_shift(251 * NS_PER_MS);
+	int64_t to_us = now_us();
+	clock_test_shift((L1_TTL_MS + 1) * NS_PER_MS);
 	assert_int_equal(read_json(f, "there", HOST_STATS, text, sizeof(text), &stale),
 			 ERR_UNAVAILABLE);
-	seen_text(before_us, seen);
-	bool same_second = strstr(text, seen) != NULL;
-	seen_text(before_us + US_PER_S, seen);
-	assert_true(same_second || strstr(text, seen) != NULL);
+	seen_text(to_us, seen);
+	bool told = strstr(text, seen) != NULL;
+	for (int64_t us = from_us; us < to_us && !told; us += US_PER_S) {
+		seen_text(us, seen);
+		told = strstr(text, seen) != NULL;
+	}
+	assert_true(told);
 }
 
 /* What the other host's ziggie-jobs does: it looks whether anybody asks, and then samples. */
@@ -455,12 +504,12 @@ static void test_only_the_first_to_ask_waits_and_not_for_ever(void **state)
 	int64_t start = clock_mono_ns();
 	assert_int_equal(read_json(f, "there", HOST_PORTS, text, sizeof(text), &stale),
 			 ERR_UNAVAILABLE);
-	assert_in_range((clock_mono_ns() - start) / NS_PER_MS, 1900, 3500);
+	assert_in_range((clock_mono_ns() - start) / NS_PER_MS, FIRST_SAMPLE_MS - 100, 3500);
 	start = clock_mono_ns();
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(read_json(f, "there", HOST_PORTS, text, sizeof(text), &stale),
 				 ERR_UNAVAILABLE);
-	assert_true((clock_mono_ns() - start) / NS_PER_MS < 1000);
+	assert_true((clock_mono_ns() - start) / NS_PER_MS < FIRST_SAMPLE_MS);
 }
 
 static void test_an_unusable_value_is_passed_over(void **state)
@@ -491,6 +540,7 @@ static void test_costly_kinds_note_interest(void **state)
 	bool stale;
 	read_json(f, NULL, HOST_STATS, text, sizeof(text), &stale);
 	assert_int_equal(scoreboard_interest(f->board, HOST_STATS), 0);
+	publish(f, "here", HOST_PROCESSES, "{}", 0); /* so that reading takes no time */
 	int64_t before = clock_mono_ns();
 	read_json(f, NULL, HOST_PROCESSES, text, sizeof(text), &stale);
 	int64_t first = scoreboard_interest(f->board, HOST_PROCESSES);
@@ -520,9 +570,11 @@ static void test_the_summary_waits_for_nobody(void **state)
 	test_memcached_stall(&f->memcached);
 	clock_test_shift(20 * INTERVAL_MS * NS_PER_MS);
 	memset(&summary, 0, sizeof(summary));
-	int64_t start = clock_mono_ns();
+	struct cache_stats before = cache_stats_of(f);
 	assert_int_equal(host_service_summary(f->service, &summary, NULL), ERR_OK);
-	assert_true((clock_mono_ns() - start) / NS_PER_MS < TIMEOUT_MS - 5);
+	struct cache_stats after = cache_stats_of(f);
+	assert_int_equal(after.memcached_errors, before.memcached_errors);
+	assert_int_equal(after.memcached_skipped, before.memcached_skipped);
 	assert_true(summary.memory_total > 0);
 	/* That was a new sample: it is there for the route too. */
 	char text[256];
@@ -532,27 +584,32 @@ static void test_the_summary_waits_for_nobody(void **state)
 	test_memcached_resume(&f->memcached);
 }
 
+/* Each time that it is tried again; whoever else wants something then goes without. */
 static void test_a_stalled_memcached_costs_one_time_limit(void **state)
 {
+	enum { RETRIES = 3 };
 	struct fixture *f = *state;
 	char text[256];
 	bool stale;
-	read_json(f, NULL, HOST_DISK, text, sizeof(text), &stale);
 	test_memcached_stall(&f->memcached);
-	int slow = 0;
-	for (int i = 0; i < 20; i++) {
-		clock_test_shift((INTERVAL_MS + 1) * NS_PER_MS / 40);
-		int64_t start = clock_mono_ns();
-		assert_int_equal(read_json(f, NULL, HOST_DISK, text, sizeof(text), &stale), ERR_OK);
-		assert_int_equal(read_json(f, NULL, HOST_INFO, text, sizeof(text), &stale), ERR_OK);
-		slow += (clock_mono_ns() - start) / NS_PER_MS >= TIMEOUT_MS - 5;
+	struct cache_stats before = cache_stats_of(f);
+	for (int retry = 0; retry < RETRIES; retry++) {
+		clock_test_shift((INTERVAL_MS + 1) * NS_PER_MS);
+		for (int kind = 0; kind < HOST_KIND_COUNT; kind++)
+			assert_int_equal(
+			    read_json(f, NULL, (enum host_kind)kind, text, sizeof(text), &stale),
+			    ERR_OK);
 	}
-	/* Half a second passed on the shifted clock, with a retry every 300 ms. */
-	assert_in_range(slow, 1, 3);
+	struct cache_stats after = cache_stats_of(f);
+	assert_int_equal(after.memcached_errors - before.memcached_errors, RETRIES);
+	assert_int_equal(after.memcached_skipped - before.memcached_skipped,
+			 RETRIES * (HOST_KIND_COUNT - 1));
 	test_memcached_resume(&f->memcached);
 }
 
 #define WITH_SERVICE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define IMPATIENT(test) cmocka_unit_test_setup_teardown(test, set_up_impatient, tear_down)
+#define HASTY(test) cmocka_unit_test_setup_teardown(test, set_up_hasty, tear_down)
 
 int main(void)
 {
@@ -563,7 +620,7 @@ int main(void)
 	    WITH_SERVICE(test_without_memcached_the_worker_collects_once_an_interval),
 	    WITH_SERVICE(test_one_thread_collects_for_all),
 	    WITH_SERVICE(test_one_thread_asks_memcached_for_all),
-	    WITH_SERVICE(test_the_others_get_the_last_value_marked_stale),
+	    IMPATIENT(test_the_others_get_the_last_value_marked_stale),
 	    WITH_SERVICE(test_kinds_take_turns_with_the_collector),
 	    WITH_SERVICE(test_nobody_gets_an_old_value_when_a_new_one_is_near),
 	    WITH_SERVICE(test_another_host_comes_from_memcached_alone),
@@ -575,7 +632,7 @@ int main(void)
 	    WITH_SERVICE(test_an_unusable_value_is_passed_over),
 	    WITH_SERVICE(test_costly_kinds_note_interest),
 	    WITH_SERVICE(test_the_summary_waits_for_nobody),
-	    WITH_SERVICE(test_a_stalled_memcached_costs_one_time_limit),
+	    HASTY(test_a_stalled_memcached_costs_one_time_limit),
 	};
 	return cmocka_run_group_tests_name("host_service", tests, NULL, NULL);
 }
