@@ -221,6 +221,13 @@ class RunningStack:
             wait_for(lambda: self.record["parts"].get(name, part) != part, what=f"a new {name}")
         return pids
 
+    def replace_generation(self, number=signal.SIGHUP):
+        """Has ziggied put new children in the place of its own, by SIGHUP or SIGUSR2."""
+        before = len(self.log_lines(event="generation_serves"))
+        os.kill(self.record["parts"]["ziggied"]["pid"], number)
+        wait_for(lambda: len(self.log_lines(event="generation_serves")) > before, 30,
+                 "a new generation")
+
     def wait_ready(self, seconds=15):
         def ready():
             try:

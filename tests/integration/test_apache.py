@@ -4,7 +4,6 @@ import os
 import pwd
 import re
 import shutil
-import signal
 import subprocess
 import time
 
@@ -12,8 +11,8 @@ import pytest
 
 from exchange import raw
 from harness import BUILD, SOURCE, RunningStack, scratch_dir, wait_for
+from load import Load, health
 from stack.web import Apache
-from test_supervisor_stack import Traffic, supervisor, wait_generation
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +52,13 @@ def test_its_children_do_not_run_as_root(behind):
 
 
 def test_reloads_lose_no_request(behind):
-    traffic = Traffic(behind.url)
-    for generation in (2, 3):
+    with Load(behind.url, [health] * 6) as load:
+        for _ in range(2):
+            time.sleep(1)
+            behind.replace_generation()
         time.sleep(1)
-        os.kill(supervisor(behind), signal.SIGHUP)
-        wait_generation(behind, generation)
-    time.sleep(1)
-    statuses, broken = traffic.stop()
-    assert broken == []
-    assert set(statuses) == {200}
+    assert load.failures() == []
+    assert set(load.count()) == {200}
 
 
 def test_kept_connections_of_a_dead_worker_cost_no_request(behind):

@@ -1,12 +1,12 @@
 """Whatever happens to memcached or ziggie-jobs, under load, no status code changes."""
 
 import signal
-import threading
 import time
 
 import pytest
 
 from harness import Api, RunningStack, wait_for
+from load import Load
 
 PATHS = ["/api/system/" + kind for kind in
          ("stats", "info", "processes", "ports", "network", "disk", "resources",
@@ -14,43 +14,18 @@ PATHS = ["/api/system/" + kind for kind in
 CLIENTS = 8
 
 
-class Load:
-    """Clients that ask for all paths in turn until told to stop."""
+def clients(stack):
+    """Each asks for all paths in turn, each beginning with another one."""
+    token = stack.token()
 
-    def __init__(self, stack):
-        self.url, self.token = stack.url, stack.token()
-        self.stopping = threading.Event()
-        self.answers = []  # (status, seconds, path)
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(CLIENTS)]
+    def client(first):
+        def ask(api, turn):
+            path = PATHS[(first + turn) % len(PATHS)]
+            status = api.get(path, token).status_code
+            return status if status == 200 else f"{status} for {path}"
+        return ask
 
-    def run(self, first):
-        api = Api(self.url)
-        turn = first
-        while not self.stopping.is_set():
-            path = PATHS[turn % len(PATHS)]
-            turn += 1
-            start = time.monotonic()
-            try:
-                status = api.get(path, self.token).status_code
-            except OSError as error:
-                status = repr(error)
-            self.answers.append((status, time.monotonic() - start, path))
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join(30)
-
-    def odd(self):
-        return [answer for answer in self.answers if answer[0] != 200]
-
-    def slowest(self):
-        return max(seconds for _, seconds, _ in self.answers)
+    return Load(stack.url, [client(i) for i in range(CLIENTS)])
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +39,9 @@ def faulty():
 
 
 def check(load, at_least=200, slowest=2.0):
-    assert load.odd() == []
-    assert len(load.answers) > at_least
+    assert load.failures() == []
+    assert set(load.count()) == {200}
+    assert len(load.asked) > at_least
     assert load.slowest() < slowest
 
 
@@ -82,7 +58,7 @@ def samples_published(stack):
 
 @pytest.mark.concurrency
 def test_killing_memcached(faulty):
-    with Load(faulty) as load:
+    with clients(faulty) as load:
         time.sleep(1)
         for _ in range(3):
             faulty.kill("memcached")
@@ -95,14 +71,14 @@ def test_killing_memcached(faulty):
 def test_a_memcached_that_does_not_answer(faulty):
     """It costs a time limit now and then, not one for each request; then it is used again."""
     hits = 'ziggie_cache_lookups_total{tier="memcached",result="hit"}'
-    with Load(faulty) as load:
+    with clients(faulty) as load:
         time.sleep(1)
         errors, skipped = (metric(faulty, f"ziggie_cache_{what}_total")
                            for what in ("errors", "skipped"))
         faulty.kill("memcached", signal.SIGSTOP)
         try:
             time.sleep(5)
-            while_stalled = len(load.answers)
+            while_stalled = len(load.asked)
             errors = metric(faulty, "ziggie_cache_errors_total") - errors
             skipped = metric(faulty, "ziggie_cache_skipped_total") - skipped
             assert Api(faulty.url).get("/api/health").json()["caching"] == "unavailable"
@@ -118,7 +94,7 @@ def test_a_memcached_that_does_not_answer(faulty):
 
 def test_killing_ziggie_jobs(faulty):
     restarted = len(faulty.log_lines(program="ziggie-jobs", event="started"))
-    with Load(faulty) as load:
+    with clients(faulty) as load:
         time.sleep(1)
         faulty.kill("ziggie-jobs")
         time.sleep(4)
@@ -129,7 +105,7 @@ def test_killing_ziggie_jobs(faulty):
 
 def test_a_ziggie_jobs_that_hangs(faulty):
     """Its samples grow old; the workers read the host themselves."""
-    with Load(faulty) as load:
+    with clients(faulty) as load:
         time.sleep(1)
         faulty.kill("ziggie-jobs", signal.SIGSTOP)
         try:
@@ -145,7 +121,7 @@ def test_a_ziggie_jobs_that_hangs(faulty):
 
 @pytest.mark.concurrency
 def test_both_are_gone(faulty):
-    with Load(faulty) as load:
+    with clients(faulty) as load:
         time.sleep(1)
         faulty.kill("memcached", signal.SIGSTOP)
         faulty.kill("ziggie-jobs")

@@ -8,16 +8,15 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import psutil
 import pymysql
 import pytest
-import requests
 
 from fcgi_client import Connection
-from harness import ADMIN_PASSWORD, Api, RunningStack, wait_for
+from harness import ADMIN_PASSWORD, RunningStack, wait_for
+from load import Load
 
 LIMIT_MS = 2000
 SPARE_FILES = 3
@@ -181,70 +180,47 @@ def test_the_supervisor_works_without_its_log(faulty, worker):
 # The database
 
 
-class Clients:
+class Clients(Load):
     """Asks for host routes, the own account, changes of it and sign-ins, each on a thread."""
 
     def __init__(self, stack):
+        super().__init__(stack.url, [self.host, self.host, self.me, self.rename, self.sign_in],
+                         pause=0.02)
         self.stack, self.token = stack, stack.token()
-        self.stopping = threading.Event()
-        self.answers = []  # (kind, answer or the error that came instead, seconds)
         self.tokens = []  # of acknowledged sign-ins
         self.named = 0  # the last change of name that was acknowledged
         self.tried = 0
-        self.threads = [threading.Thread(target=self.repeat, args=(ask,))
-                        for ask in (self.host, self.host, self.me, self.rename, self.sign_in)]
-
-    def repeat(self, ask):
-        api, turn = Api(self.stack.url), 0
-        while not self.stopping.is_set():
-            turn += 1
-            began = time.monotonic()
-            try:
-                kind, answer = ask(api, turn)
-            except requests.RequestException as error:
-                kind, answer = ask.__name__, error
-            self.answers.append((kind, answer, time.monotonic() - began))
-            time.sleep(0.02)
 
     def host(self, api, turn):
-        return "host", api.get(HOST_PATHS[turn % len(HOST_PATHS)], self.token)
+        return api.get(HOST_PATHS[turn % len(HOST_PATHS)], self.token)
 
     def me(self, api, _):
-        return "me", api.get("/api/auth/me", self.token)
+        return api.get("/api/auth/me", self.token)
 
     def rename(self, api, turn):
-        self.tried = turn
-        answer = api.put("/api/auth/me", self.token, json={"full_name": f"Number {turn}"})
+        self.tried = turn + 1
+        answer = api.put("/api/auth/me", self.token, json={"full_name": f"Number {turn + 1}"})
         if answer.status_code == 200:
-            self.named = turn
-        return "rename", answer
+            self.named = turn + 1
+        return answer
 
     def sign_in(self, api, _):
         answer = api.post("/api/auth/login", json={"username": "admin", "password": ADMIN_PASSWORD})
         if answer.status_code == 200:
             self.tokens.append(answer.json()["access_token"])
-        return "sign_in", answer
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join(30)
+        return answer
 
     def check_answers(self, refusals=(503,)):
         """Host routes noticed nothing; the others were answered in time, and in our words."""
         refused = 0
-        for kind, answer, seconds in self.answers:
-            assert isinstance(answer, requests.Response), (kind, answer)
-            assert seconds < LIMIT_MS / 1000 + 1, (kind, answer.text)
+        assert self.failures() == []
+        assert self.slowest() < LIMIT_MS / 1000 + 1
+        for one in self.asked:
+            answer = one.got
             if answer.status_code == 200:
                 continue
             refused += 1
-            assert kind != "host", answer.text
+            assert one.by != "host", answer.text
             assert answer.status_code in refusals, answer.text
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert answer.status_code != 503 or int(answer.headers["Retry-After"]) > 0

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ import pytest
 from fcgi_client import Connection
 from front import WebServer
 from harness import ADMIN_PASSWORD, BUILD, RunningStack, proc, server_command, wait_for
+from load import Load
 
 FIRST = socket.gethostname()
 SECOND = FIRST + "-2"
@@ -334,60 +334,41 @@ def in_flight(stack, number):
     return int(found.group(1)) - 1
 
 
-class Load:
-    """Clients with kept connections that read and write without a pause."""
+REQUESTS = [("GET", "/api/system/stats", None), ("GET", "/api/auth/me", None),
+            ("PUT", "/api/auth/me", {"full_name": "Some Name"}),
+            ("POST", "/api/auth/login", {"username": "admin", "password": ADMIN_PASSWORD}),
+            ("POST", "/api/auth/login", {"username": "nobody", "password": "no password"})]
 
-    REQUESTS = [("GET", "/api/system/stats", None), ("GET", "/api/auth/me", None),
-                ("PUT", "/api/auth/me", {"full_name": "Some Name"}),
-                ("POST", "/api/auth/login", {"username": "admin", "password": ADMIN_PASSWORD}),
-                ("POST", "/api/auth/login", {"username": "nobody", "password": "no password"})]
 
-    def __init__(self, stack, clients=10):
-        self.stack = stack
-        self.over = threading.Event()
-        self.answers = []  # (method, status, began, ended, request id)
-        self.threads = [threading.Thread(target=self._run, args=(self.REQUESTS[i % 5],))
-                        for i in range(clients)]
+def client_of(stack, method, path, body):
+    """Its answers: the method, whether the status is right, and the request's id."""
+    token = stack.token()
+    expected = 401 if body and body.get("username") == "nobody" else 200
 
-    def _run(self, request):
-        method, path, body = request
-        api, token = self.stack.api(), self.stack.token()
-        expected = 401 if body and body.get("username") == "nobody" else 200
-        while not self.over.is_set():
-            began = time.monotonic()
-            answer = api.request(method, path, token, json=body)
-            self.answers.append((method, answer.status_code == expected, began, time.monotonic(),
-                                 answer.headers["X-Request-Id"]))
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join(30)
+    def client(api, _):
+        answer = api.request(method, path, token, json=body)
+        return method, answer.status_code == expected, answer.headers["X-Request-Id"]
+    return client
 
 
 def test_killing_hosts_in_turn_under_load(fleet):
     """Each time only writes fail that were in that host at that moment."""
     kills = []
-    with Load(fleet) as load:
+    with Load(fleet.url, [client_of(fleet, *request) for request in REQUESTS * 2]) as load:
         for number, name in ((2, "app-2"), (1, "app"), (2, "app-2")):
             time.sleep(0.7)
             kills.append((name, *kill_host(fleet, number)))
             wait_for(lambda: serves_again(fleet, number), 15, f"the return of host {number}")
         time.sleep(0.5)
-    assert len(load.answers) > 100
-    failed = [answer for answer in load.answers if not answer[1]]
-    lines = access_lines(fleet, [answer[4] for answer in failed])
-    for (method, _, began, ended, _), line in zip(failed, lines):
-        assert method == "POST" and line["status"] == 502, line
+    assert load.failures() == [] and len(load.asked) > 100
+    failed = [one for one in load.asked if not one.got[1]]
+    lines = access_lines(fleet, [one.got[2] for one in failed])
+    for one, line in zip(failed, lines):
+        assert one.got[0] == "POST" and line["status"] == 502, line
         # Where it was last, after others that may have refused it.
         last = upstreams(line)[-1]
-        assert any(name == last and began <= gone and ended >= killed
-                   for name, killed, gone in kills), (line, began, ended, kills)
+        assert any(name == last and one.began <= gone and one.ended >= killed
+                   for name, killed, gone in kills), (line, one, kills)
 
 
 def requests_seen(stack, log):

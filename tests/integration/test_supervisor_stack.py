@@ -11,37 +11,7 @@ import pytest
 import requests
 
 from harness import wait_for
-
-
-class Traffic:
-    """Clients on kept connections; counts statuses, and what was no answer at all."""
-
-    def __init__(self, url, clients=6):
-        self.url = url
-        self.over = threading.Event()
-        self.lock = threading.Lock()
-        self.statuses = {}
-        self.broken = []
-        self.threads = [threading.Thread(target=self._ask) for _ in range(clients)]
-        for thread in self.threads:
-            thread.start()
-
-    def _ask(self):
-        with requests.Session() as session:
-            while not self.over.is_set():
-                try:
-                    status = session.get(self.url + "/api/health", timeout=20).status_code
-                except requests.RequestException as failure:
-                    self.broken.append(failure)
-                    continue
-                with self.lock:
-                    self.statuses[status] = self.statuses.get(status, 0) + 1
-
-    def stop(self):
-        self.over.set()
-        for thread in self.threads:
-            thread.join(30)
-        return self.statuses, self.broken
+from load import Load, health
 
 
 class Counters:
@@ -55,7 +25,10 @@ class Counters:
         self.falls = []
         self.reads = 0
         self.thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
         self.thread.start()
+        return self
 
     def read(self):
         answer = requests.get(self.stack.url + "/metrics", timeout=20)
@@ -81,7 +54,7 @@ class Counters:
             self.reads += now is not None
             time.sleep(self.pause)
 
-    def stop(self):
+    def __exit__(self, *_):
         self.over.set()
         self.thread.join(30)
 
@@ -92,11 +65,6 @@ def total(counters, name):
 
 def supervisor(stack):
     return stack.record["parts"]["ziggied"]["pid"]
-
-
-def wait_generation(stack, number):
-    wait_for(lambda: stack.log_lines(event="generation_serves", generation=number), 30,
-             f"generation {number}")
 
 
 def seconds(entry):
@@ -118,41 +86,34 @@ def ready_again(stack):
 @pytest.mark.limit(240)
 def test_reloads_and_upgrades_lose_no_request_and_no_count(fresh_stack):
     stack = fresh_stack("--workers", "2")
-    traffic = Traffic(stack.url)
-    counters = Counters(stack)
     pid = supervisor(stack)
-    for generation, number in enumerate(
-            (signal.SIGHUP, signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP), start=2):
+    with Load(stack.url, [health] * 6) as traffic, Counters(stack) as counters:
+        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP):
+            time.sleep(1)
+            stack.replace_generation(number)
         time.sleep(1)
-        os.kill(pid, number)
-        wait_generation(stack, generation)
-    time.sleep(1)
-    statuses, broken = traffic.stop()
-    counters.stop()
-    assert broken == []
-    assert set(statuses) == {200}
+    assert traffic.failures() == []
+    assert set(traffic.count()) == {200}
     assert supervisor(stack) == pid
     assert counters.falls == []
     assert counters.reads > 20
     # Not one of them is missing: the old generations' are in the totals.
     wait_for(lambda: len(stack.pids("ziggie-worker")) == 2, 45, "the old generations' end")
-    assert total(counters.read(), "ziggie_requests_total") >= statuses[200]
+    assert total(counters.read(), "ziggie_requests_total") >= len(traffic.asked)
 
 
 @pytest.mark.limit(240)
 def test_killed_workers_are_replaced_and_their_counts_kept(fresh_stack):
     stack = fresh_stack("--workers", "2")
-    traffic = Traffic(stack.url)
-    counters = Counters(stack)
-    for count in range(1, 5):
-        time.sleep(1.5)
-        os.kill(min(stack.pids("ziggie-worker")), signal.SIGKILL)
-        wait_for(lambda n=count: len(ready_again(stack)) == n, 10, "a new worker")
-    time.sleep(1)
-    statuses, broken = traffic.stop()
-    counters.stop()
+    with Load(stack.url, [health] * 6) as traffic, Counters(stack) as counters:
+        for count in range(1, 5):
+            time.sleep(1.5)
+            os.kill(min(stack.pids("ziggie-worker")), signal.SIGKILL)
+            wait_for(lambda n=count: len(ready_again(stack)) == n, 10, "a new worker")
+        time.sleep(1)
     assert max(ready_again(stack)) < 1
-    assert broken == []
+    assert traffic.failures() == []
+    statuses = traffic.count()
     # What was in the killed worker is lost, as 502, and nothing else.
     assert set(statuses) <= {200, 502}
     assert statuses.get(502, 0) <= 4 * 7

@@ -1,0 +1,76 @@
+"""Clients that ask all the time, while a test does something to what they ask.
+
+    with Load(stack.url, [health] * 8) as load:
+        stack.kill("memcached")
+    assert load.failures() == [] and load.count() == {200: len(load.asked)}
+
+Each client has a thread and kept connections of its own.  What it asks is a function of its
+Api and of how often it has asked before, from 0; it returns what the test wants to know of
+the answer, and may raise what is wrong with it.
+"""
+
+import collections
+import threading
+import time
+import typing
+
+from harness import Api
+
+
+class Asked(typing.NamedTuple):
+    by: str  # the function's name
+    got: object  # what it returned, or the exception that came instead
+    began: float  # of time.monotonic()
+    ended: float
+
+    @property
+    def seconds(self):
+        return self.ended - self.began
+
+
+class Load:
+    def __init__(self, url, asks, pause=0):
+        self.url = url
+        self.pause = pause
+        self.asked = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._repeat, args=(ask,)) for ask in asks]
+
+    def _repeat(self, ask):
+        api, turn = Api(self.url), 0
+        while not self._over.is_set():
+            began = time.monotonic()
+            try:
+                got = ask(api, turn)
+            except Exception as failure:  # pylint: disable=broad-except
+                got = failure
+            self.asked.append(Asked(ask.__name__, got, began, time.monotonic()))
+            turn += 1
+            time.sleep(self.pause)
+        api.session.close()
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a client waits for its answer"
+
+    def failures(self):
+        return [one for one in self.asked if isinstance(one.got, Exception)]
+
+    def count(self):
+        """How often each answer came; failures apart."""
+        return collections.Counter(one.got for one in self.asked
+                                   if not isinstance(one.got, Exception))
+
+    def slowest(self):
+        return max(one.seconds for one in self.asked)
+
+
+def health(api, _):
+    return api.get("/api/health").status_code
