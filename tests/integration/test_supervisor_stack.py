@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import random
 import re
 import signal
 import threading
@@ -10,7 +11,8 @@ import time
 import pytest
 import requests
 
-from harness import wait_for
+from front import WebServer
+from harness import ADMIN_PASSWORD, wait_for
 from load import Load, health
 
 
@@ -100,6 +102,49 @@ def test_reloads_and_upgrades_lose_no_request_and_no_count(fresh_stack):
     # Not one of them is missing: the old generations' are in the totals.
     wait_for(lambda: len(stack.pids("ziggie-worker")) == 2, 45, "the old generations' end")
     assert total(counters.read(), "ziggie_requests_total") >= len(traffic.asked)
+
+
+def refused(api, _):
+    """A body of its own length that is broken at its end, and the answer says where."""
+    size = random.randrange(100_000)
+    answer = api.post("/api/auth/login", data=b" " * size + b"{]",
+                      headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, (answer.status_code, answer.text)
+    assert f"broken JSON at byte {size + 1}:" in answer.json()["detail"], (size, answer.text)
+
+
+class SignIns:
+    """Each makes a token."""
+
+    def __init__(self):
+        self.tokens = []
+
+    def sign_in(self, api, _):
+        answer = api.post("/api/auth/login", json={"username": "admin", "password": ADMIN_PASSWORD})
+        assert answer.status_code == 200, (answer.status_code, answer.text)
+        self.tokens.append(answer.json()["access_token"])
+
+
+@pytest.mark.concurrency
+def test_reloads_lose_no_post(fresh_stack):
+    """No web server repeats a POST.  nginx keeps its connections, Apache opens one for each."""
+    stack = fresh_stack("--workers", "2")
+    signed = SignIns()
+    asks = [refused] * 3 + [signed.sign_in]
+    with WebServer("apache", [stack.fcgi_socket]) as apache:
+        with Load(stack.url, asks) as through_nginx, Load(apache.url, asks) as through_apache:
+            for _ in range(4):
+                time.sleep(0.7)
+                stack.replace_generation()
+            time.sleep(0.7)
+    for load in (through_nginx, through_apache):
+        assert load.failures() == []
+        assert {one.by for one in load.asked} == {"refused", "sign_in"}
+    posts = stack.log_lines(event="request", method="POST")
+    assert len({post["pid"] for post in posts}) > 5, "more than one generation served"
+    # Whatever was acknowledged is there.
+    api = stack.api()
+    assert all(api.get("/api/auth/validate", token).status_code == 200 for token in signed.tokens)
 
 
 @pytest.mark.limit(240)
