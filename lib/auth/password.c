@@ -252,7 +252,7 @@ static bool is_one_character(const char *password)
 {
 	size_t len = strlen(password), first = utf8_sequence(password, len);
 	for (size_t i = first; i < len; i += first)
-		if (memcmp(password + i, password, first) != 0)
+		if (strncmp(password + i, password, first) != 0)
 			return false;
 	return true;
 }

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -313,6 +314,20 @@ static void test_bad_new_passwords_are_refused(void **state)
 	assert_int_equal(password_acceptable(longest, "bob", NULL), ERR_OK);
 }
 
+/* The address sanitizer sees it. */
+static void test_a_password_is_not_read_beyond_its_end(void **state)
+{
+	(void)state;
+	/* A character of four bytes over and over, and then one of a single byte. */
+	char *password = strdup("\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80"
+				"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80"
+				"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80"
+				"a");
+	assert_non_null(password);
+	assert_int_equal(password_acceptable(password, "bob", NULL), ERR_OK);
+	free(password);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +344,7 @@ int main(void)
 	    cmocka_unit_test(test_without_memory_nobody_is_let_in_or_turned_away),
 #endif
 	    cmocka_unit_test(test_bad_new_passwords_are_refused),
+	    cmocka_unit_test(test_a_password_is_not_read_beyond_its_end),
 	};
 	return cmocka_run_group_tests_name("auth_password", tests, NULL, NULL);
 }
