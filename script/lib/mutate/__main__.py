@@ -10,9 +10,9 @@ Usage: script/mutate [--file PATTERN]... [--operator NAME]... [--sample N] [--se
   --list           say what would be tried, and end
   --record         write the result to docs/mutation.md
 
-A run that is broken off goes on where it was; mutants that lived are tried again.  Exits
-with 1 when fewer than 85 % are caught, or one that lives is not explained in
-tests/mutation.survivors.
+A run that is broken off goes on where it was, and what earlier runs tried counts too;
+mutants that lived are tried again.  Exits with 1 when fewer than 85 % are caught, or one
+that lives is not explained in tests/mutation.survivors.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from targets import TOP, sources, target_of
 from workshop import Workshop, prepare
 
 
-def chosen(options):
-    """The mutants to try, in the order of the files."""
+def chosen(options, notebook):
+    """The mutants to try, in the order of the files, and those tried before."""
     groups = collections.defaultdict(list)
     for path in sources():
         if options.file and not any(fnmatch.fnmatch(path, pattern) for pattern in options.file):
@@ -42,12 +42,14 @@ def chosen(options):
         order = list(range(len(group)))
         random.Random(options.seed).shuffle(order)
         # A larger sample has the smaller one in it, so nothing is tried twice.
-        yield from (group[at] for at in sorted(order[:options.sample or len(group)]))
+        sample = set(order[:options.sample or len(group)])
+        yield from (mutant for at, mutant in enumerate(group)
+                    if at in sample or notebook.get(mutant))
 
 
-def try_all(mutants, jobs):
+def try_all(mutants, notebook, jobs):
     prepare()
-    workshop, notebook = Workshop(), Notebook()
+    workshop = Workshop()
     left = [mutant for mutant in mutants if not notebook.settled(mutant)]
     print(f"{len(mutants)} mutants, {len(mutants) - len(left)} known", flush=True)
     workshop.measure(sorted({test for m in left for test in target_of(m.path).tests}))
@@ -64,7 +66,8 @@ def try_all(mutants, jobs):
 def how_chosen(options):
     how = "all mutants"
     if options.sample:
-        how = f"{options.sample} mutants of each target, chosen with the seed {options.seed}"
+        how = (f"{options.sample} mutants of each target at least, chosen with the seed "
+               f"{options.seed}")
     if options.file:
         how += "; only of `" + "`, `".join(options.file) + "`"
     return how
@@ -80,12 +83,13 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
-    mutants = list(chosen(options))
+    notebook = Notebook()
+    mutants = list(chosen(options, notebook))
     if options.list:
         for mutant in mutants:
             print(f"{mutant.path}:{mutant.line}: {mutant.before}  →  {mutant.after}")
         return 0
-    judged = try_all(mutants, options.jobs)
+    judged = try_all(mutants, notebook, options.jobs)
     report.show(judged)
     if options.record:
         report.record(judged, how_chosen(options))

@@ -14,6 +14,7 @@ TARGETS = (
     Target("fcgi-app/fastcgi/*.c", ("tests/unit/test_fastcgi_codec",
                                     "tests/unit/test_fastcgi_limits",
                                     "tests/unit/test_fastcgi_given")),
+    Target("lib/auth/account.c", ("tests/unit/test_account",)),
     Target("lib/auth/password.c", ("tests/unit/test_auth_password",)),
     Target("lib/auth/token.c", ("tests/unit/test_auth_token", "tests/unit/test_auth_cache")),
     Target("lib/auth/principal.c", ("tests/unit/test_auth_token",)),
