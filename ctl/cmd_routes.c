@@ -36,12 +36,12 @@ static bool has_bounds(enum field_type type)
 static void put_schema(struct json_writer *w, const char *key, const struct schema *schema);
 
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the rows are */
-static void put_field(struct json_writer *w, const struct field *field)
+static void put_field(struct json_writer *w, const struct schema *schema, const struct field *field)
 {
 	json_object(w);
 	json_put_string(w, "name", field->name);
 	json_put_string(w, "type", field_type_word(field->type));
-	json_put_bool(w, "required", field->flags & FIELD_REQUIRED);
+	json_put_bool(w, "required", schema_needs(schema, field));
 	json_put_bool(w, "null", field->flags & FIELD_NULL);
 	if (has_bounds(field->type)) {
 		json_put_int(w, "min", field->min);
@@ -53,6 +53,10 @@ static void put_field(struct json_writer *w, const struct field *field)
 		json_put_string(w, "item", field_type_word(field->item));
 	if (field->of != NULL)
 		put_schema(w, "of", field->of);
+	if (field->initial != NULL) {
+		json_key(w, "initial");
+		json_raw(w, field->initial, strlen(field->initial));
+	}
 	json_put_string(w, "summary", field->summary);
 	json_end(w);
 }
@@ -71,7 +75,8 @@ static void put_schema(struct json_writer *w, const char *key, const struct sche
 	json_key(w, "fields");
 	json_array(w);
 	for (size_t i = 0; i < schema->count; i++)
-		put_field(w, &schema->fields[i]);
+		if (schema_takes(schema, &schema->fields[i]))
+			put_field(w, schema, &schema->fields[i]);
 	json_end(w);
 	json_end(w);
 }
@@ -89,6 +94,7 @@ static void put_route(const struct route *route, void *arg)
 	json_put_string(w, "weight", route_weight_word(route->weight));
 	json_put_string(w, "body", route_body_word(route->body));
 	json_put_int(w, "status", route->status != 0 ? route->status : 200);
+	json_put_bool(w, "record", route->resource != NULL);
 	json_put_string(w, "summary", route->summary);
 	put_schema(w, "accepts", route->accepts);
 	put_schema(w, "takes", route->takes);

@@ -5,9 +5,14 @@
 #include "http/route.h"
 
 const struct route_table route_tables[] = {
-    {about_routes, &about_route_count}, {health_routes, &health_route_count},
-    {auth_routes, &auth_route_count},   {account_routes, &account_route_count},
-    {user_routes, &user_route_count},   {system_routes, &system_route_count},
-    {host_routes, &host_route_count},   {agent_routes, &agent_route_count},
+    {about_routes, &about_route_count, "about", "This service itself."},
+    {description_routes, &description_route_count, "description", "This description."},
+    {health_routes, &health_route_count, "health", "Whether it is alive, ready and well."},
+    {auth_routes, &auth_route_count, "auth", "Signing in and out."},
+    {account_routes, &account_route_count, "account", "The own account."},
+    {user_routes, &user_route_count, "users", "All accounts, for administrators."},
+    {system_routes, &system_route_count, "system", "What a host is doing."},
+    {host_routes, &host_route_count, "hosts", "The hosts that share the database."},
+    {agent_routes, &agent_route_count, "agents", "Agents: who works, and under whom."},
 };
 const size_t route_table_count = sizeof(route_tables) / sizeof(route_tables[0]);

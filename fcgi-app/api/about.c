@@ -54,12 +54,34 @@ static enum err get_metrics(struct http_request *r, struct http_response *respon
 	return metrics_render(r->app->scoreboard, openmetrics, &response->body, why);
 }
 
+static const char *const running[] = {"running", NULL};
+static const struct field root_fields[] = {
+    {"name", FIELD_STRING, FIELD_REQUIRED, .summary = "Of the product"},
+    {"version", FIELD_STRING, .flags = FIELD_REQUIRED},
+    {"status", FIELD_WORD, FIELD_REQUIRED, .words = running},
+    {"caching_enabled", FIELD_BOOL, FIELD_REQUIRED, .summary = "Whether memcached answers"},
+    {"websocket_url", FIELD_STRING, FIELD_REQUIRED, .summary = "Where figures are pushed"},
+};
+static const struct schema root_schema = SCHEMA("Service", root_fields);
+
+static const struct field info_fields[] = {
+    {"name", FIELD_STRING, FIELD_REQUIRED, .summary = "Of the product"},
+    {"version", FIELD_STRING, .flags = FIELD_REQUIRED},
+    {"commit", FIELD_STRING, FIELD_REQUIRED, .summary = "What it was built from"},
+    {"api_version", FIELD_STRING, FIELD_REQUIRED, .summary = "The newest family of routes"},
+    {"features", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRING,
+     .summary = "What this server does"},
+};
+static const struct schema info_schema = SCHEMA("ServiceInfo", info_fields);
+
+static const char *const metrics_media[] = {"text/plain", "application/openmetrics-text", NULL};
+
 const struct route about_routes[] = {
     ROUTE(HTTP_GET, "/", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_ANY, RATE_NONE, WEIGHT_LIGHT, BODY_NONE,
-	  get_root, "What this service is"),
+	  get_root, "What this service is", .answers = &root_schema),
     ROUTE(HTTP_GET, "/api/v1/info", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_ANY, RATE_READ, WEIGHT_LIGHT,
-	  BODY_NONE, get_info, "Version, commit and features"),
+	  BODY_NONE, get_info, "Version, commit and features", .answers = &info_schema),
     ROUTE(HTTP_GET, "/metrics", ACCESS_LOCAL, OTHERS_NONE, SCOPE_ANY, RATE_NONE, WEIGHT_LIGHT,
-	  BODY_NONE, get_metrics, "Metrics for Prometheus"),
+	  BODY_NONE, get_metrics, "Metrics for Prometheus", .media = metrics_media),
 };
 const size_t about_route_count = ARRAY_LEN(about_routes);

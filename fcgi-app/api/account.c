@@ -242,9 +242,10 @@ const struct route account_routes[] = {
     ROUTE(HTTP_POST, "/api/auth/change-password", ACCESS_READONLY, OTHERS_NONE, SCOPE_NONE,
 	  RATE_ACCOUNT, WEIGHT_LIGHT, BODY_JSON, post_change_password,
 	  "Set another password and end all other sessions", .accepts = &change_password_schema,
-	  .answers = &message_schema),
+	  .answers = &message_schema, .fails = FAILS(ERR_CONFLICT)),
     ROUTE(HTTP_POST, "/api/auth/register", ACCESS_REGISTER, OTHERS_NONE, SCOPE_NONE, RATE_ACCOUNT,
 	  WEIGHT_LIGHT, BODY_JSON, post_register, "Make an account of the role user",
-	  .accepts = &register_schema, .answers = &user_schema, .status = 201),
+	  .accepts = &register_schema, .answers = &user_schema, .status = 201,
+	  .fails = FAILS(ERR_CONFLICT)),
 };
 const size_t account_route_count = ARRAY_LEN(account_routes);

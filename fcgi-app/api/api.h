@@ -20,6 +20,9 @@ extern const size_t agent_route_count;
 extern const struct route auth_routes[];
 extern const size_t auth_route_count;
 
+extern const struct route description_routes[];
+extern const size_t description_route_count;
+
 extern const struct route health_routes[];
 extern const size_t health_route_count;
 

@@ -255,13 +255,15 @@ static enum err post_logout(struct http_request *r, struct http_response *respon
 	return ERR_OK;
 }
 
+#define SIGN_IN_FAILS (FAILS(ERR_UNAUTHORIZED) | FAILS(ERR_FORBIDDEN))
+
 const struct route auth_routes[] = {
     ROUTE(HTTP_POST, "/api/auth/login", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_NONE, RATE_LOGIN,
 	  WEIGHT_LIGHT, BODY_JSON, post_login, "Sign in with a JSON body", .accepts = &login_schema,
-	  .answers = &session_schema),
+	  .answers = &session_schema, .fails = SIGN_IN_FAILS),
     ROUTE(HTTP_POST, "/api/auth/login/form", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_NONE, RATE_LOGIN,
 	  WEIGHT_LIGHT, BODY_FORM, post_login, "Sign in with the OAuth2 password form",
-	  .accepts = &login_form_schema, .answers = &session_schema),
+	  .accepts = &login_form_schema, .answers = &session_schema, .fails = SIGN_IN_FAILS),
     ROUTE(HTTP_GET, "/api/auth/validate", ACCESS_READONLY, OTHERS_NONE, SCOPE_ANY, RATE_READ,
 	  WEIGHT_NORMAL, BODY_NONE, get_validate, "Whose token this is, and until when",
 	  .answers = &validate_schema),

@@ -26,6 +26,11 @@ static void begin(struct json_writer *w, struct http_response *response)
 	json_object(w);
 }
 
+#define NOW_FIELD                                                                                  \
+	{                                                                                          \
+		"timestamp", FIELD_TIME, .flags = FIELD_REQUIRED | FIELD_ZONELESS                  \
+	}
+
 static void put_now(struct json_writer *w)
 {
 	json_put_time_legacy(w, "timestamp", clock_wall_us());
@@ -259,19 +264,134 @@ static enum err get_memory(struct http_request *r, struct http_response *respons
 	return ERR_OK;
 }
 
-#define HEALTH(path, access, handler, summary)                                                     \
+static const char *const healthy_words[] = {"healthy", NULL};
+static const char *const database_words[] = {"connected", "unavailable", NULL};
+static const char *const caching_words[] = {"enabled", "unavailable", NULL};
+static const struct field health_fields[] = {
+    {"status", FIELD_WORD, FIELD_REQUIRED, .words = healthy_words},
+    NOW_FIELD,
+    {"version", FIELD_STRING, .flags = FIELD_REQUIRED},
+    {"database", FIELD_WORD, FIELD_REQUIRED, .words = database_words},
+    {"caching", FIELD_WORD, FIELD_REQUIRED, .words = caching_words},
+};
+static const struct schema health_schema = SCHEMA("Health", health_fields);
+
+static const char *const alive_words[] = {"alive", NULL};
+static const struct field live_fields[] = {
+    {"alive", FIELD_BOOL, .flags = FIELD_REQUIRED},
+    NOW_FIELD,
+    {"status", FIELD_WORD, FIELD_REQUIRED, .words = alive_words},
+};
+static const struct schema live_schema = SCHEMA("Liveness", live_fields);
+
+static const struct field check_fields[] = {
+    {"service", FIELD_STRING, FIELD_REQUIRED, .summary = "Whether this process serves"},
+    {"system", FIELD_STRING, FIELD_REQUIRED, .summary = "Whether the host could be read"},
+    {"database", FIELD_STRING, FIELD_REQUIRED, .summary = "Whether it answers and is set up"},
+    {"cache", FIELD_STRING, FIELD_REQUIRED, .summary = "Whether memcached answers"},
+};
+static const struct schema check_schema = SCHEMA("ReadinessChecks", check_fields);
+
+static const char *const ready_words[] = {"ready", "not_ready", NULL};
+static const struct field ready_fields[] = {
+    {"ready", FIELD_BOOL, .flags = FIELD_REQUIRED},
+    {"status", FIELD_WORD, FIELD_REQUIRED, .words = ready_words},
+    {"checks", FIELD_OBJECT, FIELD_REQUIRED, .of = &check_schema},
+    NOW_FIELD,
+};
+static const struct schema ready_schema = SCHEMA("Readiness", ready_fields);
+
+static const struct field ready_query_fields[] = {
+    {"verbose", FIELD_BOOL, .summary = "Lines of text for people, instead of JSON"}};
+static const struct schema ready_query = SCHEMA("ReadinessQuery", ready_query_fields);
+static const char *const verbose_media[] = {"text/plain", NULL};
+
+static const struct field startup_fields[] = {
+    {"startup_complete", FIELD_BOOL, .flags = FIELD_REQUIRED},
+    NOW_FIELD,
+    {"version", FIELD_STRING, .flags = FIELD_REQUIRED},
+};
+static const struct schema startup_schema = SCHEMA("Startup", startup_fields);
+
+static const struct field system_fields[] = {
+    {"cpu_percent", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"cpu_count", FIELD_INT, .flags = FIELD_REQUIRED},
+    {"memory_percent", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"memory_used_gb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"memory_available_gb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"memory_total_gb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"disk_percent", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"disk_used_gb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"disk_free_gb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"disk_total_gb", FIELD_REAL, .flags = FIELD_REQUIRED},
+};
+static const struct schema system_schema = SCHEMA("HealthSystem", system_fields);
+
+static const char *const detailed_words[] = {"healthy", "warning", "critical", NULL};
+static const struct field detailed_fields[] = {
+    {"status", FIELD_WORD, FIELD_REQUIRED, .words = detailed_words,
+     .summary = "warning above 90 % of processor, memory or disk, critical above 95 %"},
+    NOW_FIELD,
+    {"version", FIELD_STRING, .flags = FIELD_REQUIRED},
+    {"system", FIELD_OBJECT, FIELD_REQUIRED, .of = &system_schema},
+    {"process_id", FIELD_INT, .summary = "Of the worker that answers; for those who sign in"},
+};
+static const struct schema detailed_schema = SCHEMA("HealthDetailed", detailed_fields);
+
+static const struct field memory_fields[] = {
+    {"process_rss_mb", FIELD_REAL, FIELD_REQUIRED, .summary = "Of the worker that answers"},
+    {"process_percent", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"system_total_mb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"system_used_mb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"system_available_mb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"system_percent", FIELD_REAL, .flags = FIELD_REQUIRED},
+    NOW_FIELD,
+};
+static const struct schema memory_schema = SCHEMA("MemoryFigures", memory_fields);
+
+static const struct field worker_fields[] = {
+    {"pid", FIELD_INT, .summary = "For those who sign in"},
+    {"rss_mb", FIELD_REAL, .flags = FIELD_REQUIRED},
+    {"state", FIELD_STRING, .flags = FIELD_REQUIRED},
+    {"requests", FIELD_INT, FIELD_REQUIRED, .summary = "Answered so far"},
+};
+static const struct schema worker_schema = SCHEMA("WorkerFigures", worker_fields);
+
+static const char *const ok_words[] = {"ok", NULL};
+static const char *const memory_words[] = {"ok", "warning", "critical", NULL};
+static const struct field memory_health_fields[] = {
+    {"status", FIELD_WORD, FIELD_REQUIRED, .words = ok_words},
+    {"health", FIELD_WORD, FIELD_REQUIRED, .words = memory_words,
+     .summary = "warning from 75 % of the host's memory on, critical from 85 %"},
+    {"memory", FIELD_OBJECT, FIELD_REQUIRED, .of = &memory_schema},
+    {"workers", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_OBJECT, .of = &worker_schema},
+};
+static const struct schema memory_health_schema = SCHEMA("HealthMemory", memory_health_fields);
+
+#define HEALTH(path, access, handler, summary, ...)                                                \
 	ROUTE(HTTP_GET, path, access, OTHERS_NONE, SCOPE_ANY, RATE_NONE, WEIGHT_LIGHT, BODY_NONE,  \
-	      handler, summary)
+	      handler, summary, __VA_ARGS__)
+#define READY(path)                                                                                \
+	HEALTH(path, ACCESS_PUBLIC, get_ready, "Whether requests should come here",                \
+	       .takes = &ready_query, .answers = &ready_schema, .media = verbose_media,            \
+	       .also = 503)
 
 const struct route health_routes[] = {
-    HEALTH("/health", ACCESS_PUBLIC, get_health, "Whether the service answers"),
-    HEALTH("/api/health", ACCESS_PUBLIC, get_health, "Whether the service answers"),
-    HEALTH("/health/live", ACCESS_PUBLIC, get_live, "Whether the process is alive"),
-    HEALTH("/livez", ACCESS_PUBLIC, get_live, "Whether the process is alive"),
-    HEALTH("/health/ready", ACCESS_PUBLIC, get_ready, "Whether requests should come here"),
-    HEALTH("/readyz", ACCESS_PUBLIC, get_ready, "Whether requests should come here"),
-    HEALTH("/health/startup", ACCESS_PUBLIC, get_startup, "Whether the start is complete"),
-    HEALTH("/health/detailed", ACCESS_OPTIONAL, get_detailed, "Health with the host's figures"),
-    HEALTH("/api/health/memory", ACCESS_OPTIONAL, get_memory, "Memory of host and workers"),
+    HEALTH("/health", ACCESS_PUBLIC, get_health, "Whether the service answers",
+	   .answers = &health_schema),
+    HEALTH("/api/health", ACCESS_PUBLIC, get_health, "Whether the service answers",
+	   .answers = &health_schema),
+    HEALTH("/health/live", ACCESS_PUBLIC, get_live, "Whether the process is alive",
+	   .answers = &live_schema),
+    HEALTH("/livez", ACCESS_PUBLIC, get_live, "Whether the process is alive",
+	   .answers = &live_schema),
+    READY("/health/ready"),
+    READY("/readyz"),
+    HEALTH("/health/startup", ACCESS_PUBLIC, get_startup, "Whether the start is complete",
+	   .answers = &startup_schema, .also = 503),
+    HEALTH("/health/detailed", ACCESS_OPTIONAL, get_detailed, "Health with the host's figures",
+	   .answers = &detailed_schema),
+    HEALTH("/api/health/memory", ACCESS_OPTIONAL, get_memory, "Memory of host and workers",
+	   .answers = &memory_health_schema),
 };
 const size_t health_route_count = ARRAY_LEN(health_routes);

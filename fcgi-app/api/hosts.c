@@ -87,11 +87,28 @@ static enum err get_host(struct http_request *r, struct http_response *response,
 	return ERR_OK;
 }
 
+static const char *const statuses[] = {"up", "silent", NULL};
+static const struct field host_fields[] = {
+    {"id", FIELD_STRING, FIELD_REQUIRED, .summary = "What ?host= takes"},
+    {"hostname", FIELD_STRING, .flags = FIELD_REQUIRED},
+    {"version", FIELD_STRING, FIELD_REQUIRED, .summary = "Of the service that runs there"},
+    {"status", FIELD_WORD, FIELD_REQUIRED, .words = statuses},
+    {"first_seen", FIELD_TIME, .flags = FIELD_REQUIRED},
+    {"last_seen", FIELD_TIME, .flags = FIELD_REQUIRED},
+};
+static const struct schema host_schema = SCHEMA("Host", host_fields);
+
+static const struct field list_fields[] = {PAGING_ANSWERS(&host_schema)};
+static const struct schema list_schema = SCHEMA("HostList", list_fields);
+static const struct field query_fields[] = {PAGING_TAKES};
+static const struct schema query_schema = SCHEMA("HostListQuery", query_fields);
+
 const struct route host_routes[] = {
     ROUTE(HTTP_GET, "/api/v1/hosts", ACCESS_READONLY, OTHERS_READ, "hosts", RATE_READ,
 	  WEIGHT_NORMAL, BODY_NONE, get_hosts,
-	  "The hosts of the fleet, and which of them are silent"),
+	  "The hosts of the fleet, and which of them are silent", .takes = &query_schema,
+	  .answers = &list_schema),
     ROUTE(HTTP_GET, "/api/v1/hosts/{id}", ACCESS_READONLY, OTHERS_READ, "hosts", RATE_READ,
-	  WEIGHT_NORMAL, BODY_NONE, get_host, "One host of the fleet"),
+	  WEIGHT_NORMAL, BODY_NONE, get_host, "One host of the fleet", .answers = &host_schema),
 };
 const size_t host_route_count = ARRAY_LEN(host_routes);

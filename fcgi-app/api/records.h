@@ -14,6 +14,7 @@
 #ifndef ZIGGIE_API_RECORDS_H
 #define ZIGGIE_API_RECORDS_H
 
+#include "http/paging.h"
 #include "http/request.h"
 #include "http/route.h"
 #include "store/record.h"
@@ -79,28 +80,10 @@ enum err records_edit(struct http_request *r, struct http_response *response, re
 	    SCHEMA("New" title, rows, .only = FIELD_CREATE);                                       \
 	static const struct schema name##_change_schema =                                          \
 	    SCHEMA(title "Change", rows, .only = FIELD_PATCH);                                     \
-	static const struct field name##_list_fields[] = {                                         \
-	    {"items", FIELD_LIST, FIELD_REQUIRED, 0, 200, .item = FIELD_OBJECT,                    \
-	     .of = &name##_schema, .summary = "The page"},                                         \
-	    RECORD_PAGE_FIELDS};                                                                   \
+	static const struct field name##_list_fields[] = {PAGING_ANSWERS(&name##_schema)};         \
 	static const struct schema name##_list_schema = SCHEMA(title "List", name##_list_fields)
-#define RECORD_PAGE_FIELDS                                                                         \
-	{"total", FIELD_INT, FIELD_REQUIRED, 0, INT64_MAX, .summary = "How many there are"},       \
-	    {"total_is_min", FIELD_BOOL, FIELD_REQUIRED,                                           \
-	     .summary = "Whether there may be more than total: that many were counted"},           \
-	    {"limit", FIELD_INT, FIELD_REQUIRED, 1, 200, .summary = "How many a page has"},        \
-	{                                                                                          \
-		"next_cursor", FIELD_STRING, FIELD_REQUIRED | FIELD_NULL, 1, 400,                  \
-		    .summary = "Where the next page begins; null when there is none"               \
-	}
 
 /* The parameters that every list takes, for the rows of its `takes`. */
-#define RECORD_LIST_FIELDS                                                                         \
-	{"limit", FIELD_INT, 0, 1, 200, .initial = "50", .summary = "How many at most"},           \
-	    {"cursor", FIELD_STRING, 0,                                                            \
-	     1,        400,          .summary = "Goes on behind a page: its next_cursor"},         \
-	{                                                                                          \
-		"offset", FIELD_INT, 0, 0, 10000, .initial = "0", .summary = "How many to skip"    \
-	}
+#define RECORD_LIST_FIELDS PAGING_TAKES
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "cache/cache.h"
 #include "conf/conf.h"
+#include "describe/description.h"
 #include "host/service.h"
 #include "http/route.h"
 #include "http/router.h"
@@ -87,6 +88,13 @@ static enum err init_routes(struct app_parts *w, struct errmsg *why)
 	return ERR_OK;
 }
 
+static enum err init_description(struct app_parts *w, struct errmsg *why)
+{
+	enum err err = description_new(route_tables, route_table_count, &w->description, why);
+	w->app.description = w->description;
+	return err;
+}
+
 enum err app_parts_init(struct app_parts *w, const struct conf *conf, const struct app_place *place,
 			struct errmsg *why)
 {
@@ -102,11 +110,14 @@ enum err app_parts_init(struct app_parts *w, const struct conf *conf, const stru
 		err = init_host(w, why);
 	if (err == ERR_OK)
 		err = init_routes(w, why);
+	if (err == ERR_OK)
+		err = init_description(w, why);
 	return err;
 }
 
 void app_parts_release(struct app_parts *w)
 {
+	description_free(w->description);
 	router_free(w->router);
 	free(w->route_ids);
 	if (w->app.host != NULL)

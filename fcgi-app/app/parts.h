@@ -2,7 +2,7 @@
  * Everything that the requests of one process share, made in order and given back in
  * the reverse.  Nothing here forks; in a worker all of it comes after ziggied's fork
  * and exec: scoreboard row, pool (and its thread), accounts, cache, host service,
- * router.
+ * router, description.
  */
 #ifndef ZIGGIE_APP_PARTS_H
 #define ZIGGIE_APP_PARTS_H
@@ -16,6 +16,7 @@ struct app_parts {
 	struct app app;
 	struct db_pool_config pool_config;
 	struct router *router;
+	struct description *description;
 	unsigned *route_ids;
 	unsigned spare_slot; /* in the scoreboard, behind those of the threads: upkeep's */
 };

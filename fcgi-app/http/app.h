@@ -12,6 +12,7 @@ struct auth;
 struct cache;
 struct conf;
 struct db_pool;
+struct description;
 struct host_service;
 struct router;
 struct scoreboard;
@@ -19,6 +20,7 @@ struct scoreboard;
 struct app {
 	const struct conf *conf;
 	const struct router *router;
+	const struct description *description; /* of the API */
 	const unsigned *route_ids; /* a route's number in the scoreboard, by router_index() */
 	struct db_pool *pool;
 	struct cache *cache;

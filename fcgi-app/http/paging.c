@@ -6,12 +6,10 @@
 #include "base/assert.h"
 
 enum {
-	LIMIT_DEFAULT = 50,
-	LIMIT_MAX = 200,
-	OFFSET_MAX = 10000,
 	VARIANT = sodium_base64_VARIANT_URLSAFE_NO_PADDING,
 	CURSOR_SIZE = sodium_base64_ENCODED_LEN(PAGING_KEY_MAX, VARIANT),
 };
+_Static_assert((int)CURSOR_SIZE <= (int)PAGING_CURSOR_MAX, "a cursor is as long as its row says");
 
 enum err paging_bad_cursor(struct errmsg *why)
 {
@@ -35,11 +33,11 @@ static enum err read_cursor(const struct http_request *r, struct paging *page, s
 
 enum err paging_read(const struct http_request *r, struct paging *out, struct errmsg *why)
 {
-	int64_t limit = LIMIT_DEFAULT, offset = 0;
+	int64_t limit = PAGING_LIMIT_DEFAULT, offset = 0;
 	*out = (struct paging){.after = ""};
-	enum err err = http_query_number(r, "limit", 1, LIMIT_MAX, &limit, why);
+	enum err err = http_query_number(r, "limit", 1, PAGING_LIMIT_MAX, &limit, why);
 	if (err == ERR_OK)
-		err = http_query_number(r, "offset", 0, OFFSET_MAX, &offset, why);
+		err = http_query_number(r, "offset", 0, PAGING_OFFSET_MAX, &offset, why);
 	if (err == ERR_OK)
 		err = read_cursor(r, out, why);
 	if (err == ERR_OK && offset > 0 && out->after_len > 0)

@@ -22,6 +22,41 @@
 /* Bytes of a key; longer ones can't be a cursor. */
 enum { PAGING_KEY_MAX = 256 };
 
+enum {
+	PAGING_LIMIT_DEFAULT = 50,
+	PAGING_LIMIT_MAX = 200,
+	PAGING_OFFSET_MAX = 10000,
+	PAGING_CURSOR_MAX = 400, /* characters of what a list gives out */
+};
+
+/* The parameters that every list takes, and what it answers: for the rows of a route. */
+#define PAGING_TAKES                                                                               \
+	{"limit",                                                                                  \
+	 FIELD_INT,                                                                                \
+	 0,                                                                                        \
+	 1,                                                                                        \
+	 PAGING_LIMIT_MAX,                                                                         \
+	 .initial = "50",                                                                          \
+	 .summary = "How many at most"},                                                           \
+	    {"cursor", FIELD_STRING,      0,                                                       \
+	     1,        PAGING_CURSOR_MAX, .summary = "Goes on behind a page: its next_cursor"},    \
+	{                                                                                          \
+		"offset", FIELD_INT, 0, 0, PAGING_OFFSET_MAX,                                      \
+		    .initial = "0", .summary = "How many to skip, when there is no cursor"         \
+	}
+#define PAGING_ANSWERS(of_)                                                                        \
+	{"items",          FIELD_LIST,           FIELD_REQUIRED, 0,                                \
+	 PAGING_LIMIT_MAX, .item = FIELD_OBJECT, .of = (of_),    .summary = "The page"},           \
+	    {"total", FIELD_INT, FIELD_REQUIRED, .summary = "How many there are"},                 \
+	    {"total_is_min", FIELD_BOOL, FIELD_REQUIRED,                                           \
+	     .summary = "Whether there may be more than total: that many were counted"},           \
+	    {"limit", FIELD_INT,        FIELD_REQUIRED,                                            \
+	     1,       PAGING_LIMIT_MAX, .summary = "How many a page has"},                         \
+	{                                                                                          \
+		"next_cursor", FIELD_STRING, FIELD_REQUIRED | FIELD_NULL, 1, PAGING_CURSOR_MAX,    \
+		    .summary = "Where the next page begins; null when there is none"               \
+	}
+
 struct paging {
 	uint64_t limit;
 	uint64_t offset;

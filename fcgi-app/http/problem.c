@@ -2,8 +2,29 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "http/response.h"
 #include "json/writer.h"
+
+static const struct field fault_fields[] = {
+    {"field", FIELD_STRING, FIELD_REQUIRED, .summary = "Of the body, of a form or of the query"},
+    {"detail", FIELD_STRING, FIELD_REQUIRED, .summary = "What is wrong with it"},
+};
+static const struct schema fault_schema = SCHEMA("Fault", fault_fields);
+
+static const struct field problem_fields[] = {
+    {"type", FIELD_STRING, FIELD_REQUIRED,
+     .summary = "What kind of error it is, for programs: urn:ziggie:problem: and its name; "
+		"about:blank when the web server answers itself"},
+    {"title", FIELD_STRING, FIELD_REQUIRED, .summary = "The kind in words"},
+    {"status", FIELD_INT, FIELD_REQUIRED, 400, 599, .summary = "The status of the answer"},
+    {"detail", FIELD_STRING, FIELD_REQUIRED, .summary = "What was wrong this time, for people"},
+    {"instance", FIELD_STRING, FIELD_REQUIRED, .summary = "The path that was asked for"},
+    {"request_id", FIELD_STRING, FIELD_REQUIRED, .summary = "The request, as the logs name it"},
+    {"errors", FIELD_LIST, .item = FIELD_OBJECT, .of = &fault_schema,
+     .summary = "The fields at fault, when that is why"},
+};
+const struct schema problem_schema = SCHEMA("Problem", problem_fields);
 
 static void put_error_header(struct http_response *response, enum err err)
 {
@@ -60,6 +81,7 @@ static void begin_problem(struct json_writer *w, const struct http_request *r,
 	strbuf_clear(&response->body);
 	response->status = err_http_status(err);
 	response->content_type = "application/problem+json";
+	response->cache_control = "no-store";
 	json_init(w, &response->body);
 	json_object(w);
 	json_key(w, "type");

@@ -66,8 +66,9 @@ struct http_request {
 
 struct http_response {
 	int status;
-	const char *content_type; /* "application/json" unless set */
-	struct strbuf headers;    /* further header lines, each "Name: value\r\n" */
+	const char *content_type;  /* "application/json" unless set */
+	const char *cache_control; /* "no-store" unless set */
+	struct strbuf headers;     /* further header lines, each "Name: value\r\n" */
 	struct strbuf body;
 };
 

@@ -99,7 +99,9 @@ void response_head(const struct http_request *r, const struct http_response *res
 		strbuf_adds(out, "\r\nContent-Length: ");
 		strbuf_addu(out, response->body.len);
 	}
-	strbuf_adds(out, "\r\nCache-Control: no-store\r\nX-Request-Id: ");
+	strbuf_adds(out, "\r\nCache-Control: ");
+	strbuf_adds(out, response->cache_control);
+	strbuf_adds(out, "\r\nX-Request-Id: ");
 	strbuf_adds(out, r->id);
 	strbuf_adds(out, "\r\n");
 	trace_response(r, out);

@@ -98,9 +98,16 @@ struct route {
 	const struct schema *accepts;    /* the fields of a JSON body, read into request->values */
 	const struct schema *takes;      /* the parameters of the query, for the description */
 	const struct schema *answers;    /* the fields of the answer, for the description */
+	const char *const *media;        /* types of an answer that is no JSON; ends with NULL */
 	int status;                      /* of an answer that is no error; 0 for 200 */
+	int also;                        /* another status with the same answer; 304 has none */
+	unsigned fails;                  /* FAILS() that the other columns do not imply */
 	const struct resource *resource; /* whose records: api/records.h */
 };
+
+/* An error that the handler may end with: .fails = FAILS(ERR_CONFLICT) | FAILS(ERR_NOT_FOUND). */
+#define FAILS(err) (1u << (err))
+_Static_assert(ERR_COUNT <= 32, "a bit for each error");
 
 /*
  * A row.  Every column up to the summary must be there, or it does not compile; the
@@ -118,6 +125,8 @@ struct route {
 struct route_table {
 	const struct route *rows;
 	const size_t *count; /* each file knows its own */
+	const char *name;    /* what the rows are about, for the description: "hosts" */
+	const char *summary;
 };
 
 extern const struct route_table route_tables[];

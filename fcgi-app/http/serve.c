@@ -326,6 +326,7 @@ void http_serve(struct app *app, struct http_thread *thread, const struct http_i
 
 	struct http_response response = {.status = 200,
 					 .content_type = "application/json",
+					 .cache_control = "no-store",
 					 .headers = thread->headers,
 					 .body = thread->out.body};
 	struct errmsg why = ERRMSG_INIT;

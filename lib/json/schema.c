@@ -381,15 +381,23 @@ static void read_field(const struct reading *r, struct json_object *object, bool
 	}
 }
 
-static bool is_taken(const struct schema *schema, size_t i)
+bool schema_takes(const struct schema *schema, const struct field *field)
 {
-	return schema->only == 0 || (schema->fields[i].flags & schema->only) != 0;
+	return schema->only == 0 || (field->flags & schema->only) != 0;
+}
+
+bool schema_needs(const struct schema *schema, const struct field *field)
+{
+	if (!schema_takes(schema, field) || schema->only == FIELD_PATCH)
+		return false;
+	return schema->whole || (field->flags & FIELD_REQUIRED);
 }
 
 bool schema_has(const struct schema *schema, const char *name)
 {
 	for (size_t i = 0; i < schema->count; i++)
-		if (is_taken(schema, i) && strcmp(schema->fields[i].name, name) == 0)
+		if (schema_takes(schema, &schema->fields[i]) &&
+		    strcmp(schema->fields[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -416,7 +424,7 @@ void schema_read(const struct schema *schema, const struct json_node *object,
 		return;
 	for (size_t i = 0; i < schema->count; i++) {
 		struct reading r = {&schema->fields[i], &values[i], errors};
-		if (is_taken(schema, i))
+		if (schema_takes(schema, &schema->fields[i]))
 			read_field(&r, object_of(object), schema->only == FIELD_PATCH);
 	}
 	refuse_others(schema, object_of(object), errors);

@@ -46,6 +46,7 @@ enum field_flag {
 	FIELD_NULL = 1 << 1,     /* null is a value too */
 	FIELD_CREATE = 1 << 2,   /* of a record: may be said when it is made */
 	FIELD_PATCH = 1 << 3,    /* of a record: may be changed */
+	FIELD_ZONELESS = 1 << 4, /* a time of the legacy family: UTC, and no Z behind it */
 };
 
 struct schema;
@@ -111,6 +112,9 @@ void schema_read(const struct schema *schema, const struct json_node *object,
 
 /* "string", "word", "list": the type in a word. */
 const char *field_type_word(enum field_type type);
+/* Whether a field is one of the schema's (those of `only`), and whether it can't be missing. */
+bool schema_takes(const struct schema *schema, const struct field *field);
+bool schema_needs(const struct schema *schema, const struct field *field);
 /* Whether one of the rows (those of `only`) has the name. */
 bool schema_has(const struct schema *schema, const char *name);
 

@@ -31,7 +31,7 @@ static const struct route rows[] = {
     TOY_ROUTE(HTTP_GET, "/1/2/3/4/5/6/7/8/9/10/11/12"),
 };
 static const size_t row_count = ARRAY_LEN(rows);
-static const struct route_table table = {rows, &row_count};
+static const struct route_table table = {rows, &row_count, "toys", "Routes that do nothing."};
 static struct router *router;
 
 /* ---- the plain reading ---- */

@@ -10,7 +10,7 @@ from harness import BUILD
 
 WORDS = {
     "method": {"GET", "POST", "PUT", "PATCH", "DELETE"},
-    "access": {"public", "optional", "host", "readonly", "user", "admin", "local"},
+    "access": {"public", "optional", "host", "readonly", "user", "admin", "register", "local"},
     "others": {"none", "read", "kept", "changed"},
     "weight": {"light", "normal", "heavy"},
     "body": {"none", "json", "form", "json_or_form"},

@@ -22,7 +22,7 @@ static const struct route rows[] = {
     TOY_ROUTE(HTTP_DELETE, "/api/{kind}/stats/{id}"),
 };
 static const size_t row_count = sizeof(rows) / sizeof(rows[0]);
-static const struct route_table table = {rows, &row_count};
+static const struct route_table table = {rows, &row_count, "toys", "Routes that do nothing."};
 
 static struct router *router;
 static struct arena arena;
@@ -140,7 +140,7 @@ static void test_rows_without_policy_are_refused(void **state)
 	};
 	static const size_t counts[] = {1, 1, 1, 2};
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		struct route_table one = {broken[i], &counts[i]};
+		struct route_table one = {broken[i], &counts[i], "broken", "One with a fault."};
 		struct router *none;
 		struct errmsg why = ERRMSG_INIT;
 		assert_int_equal(router_new(&one, 1, &none, &why), ERR_INTERNAL);

@@ -1,0 +1,444 @@
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <string.h>
+
+#include "describe/description.h"
+#include "describe/field_schema.h"
+#include "describe/openapi.h"
+#include "describe/operation.h"
+#include "describe/policy.h"
+#include "json/parse.h"
+#include "toy_route.h"
+
+static const struct field part_fields[] = {{"size", FIELD_INT, .flags = FIELD_REQUIRED}};
+static const struct schema part = SCHEMA("Part", part_fields);
+static const struct field toy_fields[] = {
+    {"name", FIELD_STRING, FIELD_REQUIRED, 1, 20, .summary = "What it is called"},
+    {"parts", FIELD_LIST, .item = FIELD_OBJECT, .of = &part},
+};
+static const struct schema toy = SCHEMA("Toy", toy_fields);
+static const struct schema new_toy = SCHEMA("NewToy", toy_fields);
+static const struct schema impostor = SCHEMA("Toy", part_fields);
+static const struct field query_fields[] = {
+    {"limit", FIELD_INT, 0, 1, 9, .summary = "How many"},
+};
+static const struct schema query = SCHEMA("ToyQuery", query_fields);
+
+#define ROW(method_, access_, scope_, rate_, body_, ...)                                           \
+	{                                                                                          \
+		.method = (method_), .path = "/toys/{id}", .access = (access_),                    \
+		.others = OTHERS_NONE, .scope = (scope_), .rate = (rate_), .weight = WEIGHT_LIGHT, \
+		.body = (body_), .handler = nothing, .summary = "A toy", __VA_ARGS__               \
+	}
+
+static const struct route rows[] = {
+    ROW(HTTP_GET, ACCESS_READONLY, "toys", RATE_READ, BODY_NONE, .takes = &query, .answers = &toy),
+    ROW(HTTP_PUT, ACCESS_USER, SCOPE_NONE, RATE_NONE, BODY_JSON, .accepts = &new_toy,
+	.answers = &toy, .status = 201, .fails = FAILS(ERR_CONFLICT)),
+};
+static const size_t row_count = sizeof(rows) / sizeof(rows[0]);
+static const struct route_table table = {rows, &row_count, "toys", "What is played with."};
+
+static void says(const char *text, const char *part_of_it)
+{
+	if (strstr(text, part_of_it) == NULL)
+		fail_msg("no %s in %s", part_of_it, text);
+}
+
+static void lacks(const char *text, const char *part_of_it)
+{
+	if (strstr(text, part_of_it) != NULL)
+		fail_msg("%s in %s", part_of_it, text);
+}
+
+static void render(const struct route *route, struct strbuf *out)
+{
+	struct json_writer w;
+	strbuf_clear(out);
+	json_init(&w, out);
+	operation_put(&w, route, "toys");
+	assert_true(json_ok(&w));
+}
+
+static void test_an_operation_says_all_of_its_row(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	render(&rows[0], &out);
+	assert_string_equal(
+	    out.data,
+	    "{\"operationId\":\"getToysById\",\"tags\":[\"toys\"],\"summary\":\"A toy\","
+	    "\"description\":\"Needs credentials, of any role. An API key needs the scope "
+	    "toys:read. Rate class: read.\","
+	    "\"security\":[{\"bearer\":[]},{\"key\":[]}],"
+	    "\"parameters\":[{\"name\":\"id\",\"in\":\"path\",\"description\":\"Which one: its "
+	    "id\",\"required\":true,"
+	    "\"schema\":{\"type\":\"string\",\"minLength\":1}},"
+	    "{\"name\":\"limit\",\"in\":\"query\",\"description\":\"How many\","
+	    "\"schema\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}}],"
+	    "\"responses\":{\"200\":{\"description\":\"A toy\",\"content\":{\"application/json\":"
+	    "{\"schema\":{\"$ref\":\"#/components/schemas/Toy\"}}}},"
+	    "\"400\":{\"$ref\":\"#/components/responses/BadRequest\"},"
+	    "\"401\":{\"$ref\":\"#/components/responses/Unauthorized\"},"
+	    "\"403\":{\"$ref\":\"#/components/responses/Forbidden\"},"
+	    "\"404\":{\"$ref\":\"#/components/responses/NotFound\"},"
+	    "\"422\":{\"$ref\":\"#/components/responses/UnprocessableContent\"},"
+	    "\"429\":{\"$ref\":\"#/components/responses/TooManyRequests\"},"
+	    "\"502\":{\"$ref\":\"#/components/responses/BadGateway\"},"
+	    "\"503\":{\"$ref\":\"#/components/responses/ServiceUnavailable\"},"
+	    "\"504\":{\"$ref\":\"#/components/responses/GatewayTimeout\"}},"
+	    "\"x-access\":\"readonly\",\"x-others\":\"none\",\"x-scope\":\"toys\","
+	    "\"x-rate-class\":\"read\",\"x-weight-class\":\"light\"}");
+}
+
+static void test_a_body_and_the_errors_of_the_handler_are_told(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	render(&rows[1], &out);
+	says(out.data, "\"requestBody\":{\"required\":true,\"content\":{\"application/json\":"
+		       "{\"schema\":{\"$ref\":\"#/components/schemas/NewToy\"}}}}");
+	says(out.data, "\"201\":{\"description\":\"A toy\"");
+	says(out.data, "\"409\":");
+	says(out.data, "\"415\":");
+	says(out.data, "\"security\":[{\"bearer\":[]}]");
+	says(out.data, "API keys are refused. Never limited.");
+	lacks(out.data, "\"429\":");
+	lacks(out.data, "\"200\":");
+}
+
+static void test_who_may_call_it_is_told(void **state)
+{
+	(void)state;
+	static const struct route open = ROW(HTTP_GET, ACCESS_PUBLIC, SCOPE_ANY, RATE_NONE,
+					     BODY_NONE, .answers = &toy),
+				  optional = ROW(HTTP_GET, ACCESS_OPTIONAL, SCOPE_ANY, RATE_NONE,
+						 BODY_NONE, .answers = &toy),
+				  local = ROW(HTTP_GET, ACCESS_LOCAL, SCOPE_NONE, RATE_NONE,
+					      BODY_NONE, .answers = &toy);
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	render(&open, &out);
+	says(out.data, "\"security\":[],");
+	lacks(out.data, "\"401\":");
+	render(&optional, &out);
+	says(out.data, "\"security\":[{},{\"bearer\":[]},{\"key\":[]}],");
+	lacks(out.data, "\"401\":");
+	render(&local, &out);
+	says(out.data, "\"security\":[{},{\"bearer\":[]}],");
+	says(out.data, "\"401\":");
+	says(out.data, "\"403\":");
+}
+
+static void test_a_status_without_a_body_has_none(void **state)
+{
+	(void)state;
+	static const struct route gone = ROW(HTTP_DELETE, ACCESS_USER, "toys", RATE_READ, BODY_NONE,
+					     .status = 204),
+				  cached = ROW(HTTP_GET, ACCESS_PUBLIC, SCOPE_ANY, RATE_NONE,
+					       BODY_NONE, .answers = &toy, .also = 304),
+				  unready = ROW(HTTP_GET, ACCESS_PUBLIC, SCOPE_ANY, RATE_NONE,
+						BODY_NONE, .answers = &toy, .also = 503);
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	render(&gone, &out);
+	says(out.data, "\"204\":{\"description\":\"A toy\"},");
+	says(out.data, "the scope toys:write.");
+	render(&cached, &out);
+	says(out.data, "\"304\":{\"description\":\"It is as the client knows it.\"},");
+	render(&unready, &out);
+	says(out.data, "\"503\":{\"description\":\"A toy\",\"content\":{\"application/json\":"
+		       "{\"schema\":{\"$ref\":\"#/components/schemas/Toy\"}},"
+		       "\"application/problem+json\":"
+		       "{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}}");
+	lacks(out.data, "components/responses/ServiceUnavailable");
+}
+
+static void test_records_have_tags_and_keys(void **state)
+{
+	(void)state;
+	static const char anything;
+	const void *const resource = &anything;
+	const struct route list = TOY_ROUTE(HTTP_GET, "/toys"),
+			   make = {.method = HTTP_POST,
+				   .path = "/toys",
+				   .access = ACCESS_USER,
+				   .others = OTHERS_NONE,
+				   .scope = "toys",
+				   .rate = RATE_READ,
+				   .weight = WEIGHT_LIGHT,
+				   .body = BODY_JSON,
+				   .handler = nothing,
+				   .summary = "A toy",
+				   .accepts = &new_toy,
+				   .answers = &toy,
+				   .status = 201,
+				   .resource = resource},
+			   change = ROW(HTTP_PATCH, ACCESS_USER, "toys", RATE_READ, BODY_JSON,
+					.answers = &toy, .resource = resource);
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	render(&list, &out);
+	lacks(out.data, "ETag");
+	lacks(out.data, "parameters");
+	render(&make, &out);
+	says(out.data, "\"parameters\":[{\"name\":\"Idempotency-Key\",\"in\":\"header\"");
+	says(out.data, "\"headers\":{\"ETag\":{");
+	says(out.data, "\"Location\":{");
+	says(out.data, "\"409\":");
+	lacks(out.data, "\"412\":");
+	render(&change, &out);
+	says(out.data, "\"type\":\"string\",\"format\":\"uuid\"}},{\"name\":\"If-Match\"");
+	says(out.data, "\"headers\":{\"ETag\":{");
+	says(out.data, "\"409\":");
+	says(out.data, "\"412\":");
+	lacks(out.data, "Location");
+}
+
+static void test_bodies_are_parts_of_a_record(void **state)
+{
+	(void)state;
+	static const struct field fields[] = {
+	    {"id", FIELD_ID, .flags = 0},
+	    {"name", FIELD_STRING, FIELD_REQUIRED | FIELD_CREATE | FIELD_PATCH, .min = 1, .max = 9},
+	    {"size", FIELD_INT, FIELD_CREATE, 1, 9, .initial = "5"},
+	};
+	static const struct schema record = SCHEMA("Record", fields, .whole = true),
+				   made = SCHEMA("New", fields, .only = FIELD_CREATE),
+				   change = SCHEMA("Change", fields, .only = FIELD_PATCH),
+				   open = SCHEMA("Open", part_fields, .open = true);
+	static const struct {
+		const struct schema *schema;
+		bool in_body;
+		const char *text;
+	} cases[] = {
+	    {&record, false,
+	     "{\"type\":\"object\",\"required\":[\"id\",\"name\",\"size\"],\"properties\":{"
+	     "\"id\":{\"type\":\"string\",\"format\":\"uuid\"},"
+	     "\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":9},"
+	     "\"size\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}}}"},
+	    {&made, true,
+	     "{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{"
+	     "\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":9},"
+	     "\"size\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9,\"default\":5}},"
+	     "\"additionalProperties\":false}"},
+	    {&change, true,
+	     "{\"type\":\"object\",\"properties\":{"
+	     "\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":9}},"
+	     "\"additionalProperties\":false}"},
+	    {&open, true,
+	     "{\"type\":\"object\",\"required\":[\"size\"],\"properties\":{"
+	     "\"size\":{\"type\":\"integer\"}}}"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		STRBUF_CLEANUP out = STRBUF_INIT;
+		struct json_writer w;
+		json_init(&w, &out);
+		schema_put(&w, cases[i].schema, cases[i].in_body);
+		assert_true(json_ok(&w));
+		assert_string_equal(out.data, cases[i].text);
+	}
+}
+
+static void test_ids_are_made_of_method_and_path(void **state)
+{
+	(void)state;
+	static const struct {
+		enum http_method method;
+		const char *path;
+		const char *id;
+	} cases[] = {
+	    {HTTP_GET, "/", "getRoot"},
+	    {HTTP_GET, "/api/openapi.json", "getApiOpenapiJson"},
+	    {HTTP_DELETE, "/api/v1/api-keys/{id}", "deleteApiV1ApiKeysById"},
+	    {HTTP_POST, "/api/services/{name}/start", "postApiServicesByNameStart"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct route route = TOY_ROUTE(cases[i].method, cases[i].path);
+		STRBUF_CLEANUP id = STRBUF_INIT;
+		operation_id(&route, &id);
+		assert_string_equal(id.data, cases[i].id);
+	}
+}
+
+static void field_is(struct field field, const char *schema)
+{
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	struct json_writer w;
+	json_init(&w, &out);
+	field_put_schema(&w, &field);
+	assert_true(json_ok(&w));
+	assert_string_equal(out.data, schema);
+}
+
+static void test_fields_become_json_schema(void **state)
+{
+	(void)state;
+	static const char *const words[] = {"big", "small", NULL};
+	field_is((struct field){"f", FIELD_STRING, 0, 1, 9, .summary = "Text"},
+		 "{\"description\":\"Text\",\"type\":\"string\",\"minLength\":1,\"maxLength\":9}");
+	field_is((struct field){"f", FIELD_TEXT, .flags = FIELD_NULL},
+		 "{\"type\":[\"string\",\"null\"]}");
+	field_is((struct field){"f", FIELD_WORD, .words = words},
+		 "{\"type\":\"string\",\"enum\":[\"big\",\"small\"]}");
+	field_is((struct field){"f", FIELD_WORD, FIELD_NULL, .words = words},
+		 "{\"type\":[\"string\",\"null\"],\"enum\":[\"big\",\"small\",null]}");
+	field_is((struct field){"f", FIELD_INT, .min = -1, .max = 0},
+		 "{\"type\":\"integer\",\"minimum\":-1,\"maximum\":0}");
+	field_is((struct field){"f", FIELD_INT, .max = INT64_MAX},
+		 "{\"type\":\"integer\",\"minimum\":0}");
+	field_is((struct field){"f", FIELD_SECRET, .min = 6, .max = 9},
+		 "{\"type\":\"string\",\"format\":\"password\",\"minLength\":6,\"maxLength\":9}");
+	field_is((struct field){"f", FIELD_REAL, .flags = FIELD_REQUIRED}, "{\"type\":\"number\"}");
+	field_is((struct field){"f", FIELD_BOOL, .flags = 0}, "{\"type\":\"boolean\"}");
+	field_is((struct field){"f", FIELD_ID, .flags = 0},
+		 "{\"type\":\"string\",\"format\":\"uuid\"}");
+	field_is((struct field){"f", FIELD_TIME, .flags = 0},
+		 "{\"type\":\"string\",\"format\":\"date-time\"}");
+	field_is((struct field){"f", FIELD_TIME, .flags = FIELD_ZONELESS},
+		 "{\"type\":\"string\",\"pattern\":"
+		 "\"^\\\\d{4}-\\\\d{2}-\\\\d{2}T\\\\d{2}:\\\\d{2}:\\\\d{2}(\\\\.\\\\d{1,6})?$\"}");
+	field_is((struct field){"f", FIELD_ANY, .max = 100}, "{}");
+}
+
+static void test_objects_and_lists_become_json_schema(void **state)
+{
+	(void)state;
+	field_is((struct field){"f", FIELD_OBJECT, .max = 100},
+		 "{\"type\":\"object\",\"x-max-bytes\":100}");
+	field_is((struct field){"f", FIELD_OBJECT, .of = &part},
+		 "{\"$ref\":\"#/components/schemas/Part\"}");
+	field_is((struct field){"f", FIELD_OBJECT, .of = &part, .summary = "One"},
+		 "{\"description\":\"One\",\"$ref\":\"#/components/schemas/Part\"}");
+	field_is((struct field){"f", FIELD_OBJECT, FIELD_NULL, .of = &part},
+		 "{\"oneOf\":[{\"$ref\":\"#/components/schemas/Part\"},{\"type\":\"null\"}]}");
+	field_is((struct field){"f", FIELD_LIST, .item = FIELD_OBJECT, .of = &part},
+		 "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/Part\"}}");
+	field_is((struct field){"f", FIELD_LIST, .max = 3, .item = FIELD_STRING},
+		 "{\"type\":\"array\",\"minItems\":0,\"maxItems\":3,\"items\":"
+		 "{\"type\":\"string\",\"minLength\":1,\"maxLength\":1000}}");
+}
+
+static void test_the_document_has_paths_and_components(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	struct json_doc *doc;
+	assert_int_equal(openapi_render(&table, 1, &out, NULL), ERR_OK);
+	/* Strict: no key is there twice. */
+	assert_int_equal(json_parse(out.data, out.len, &doc, NULL), ERR_OK);
+	json_doc_free(doc);
+	says(out.data, "\"tags\":[{\"name\":\"toys\",\"description\":\"What is played with.\"}]");
+	says(out.data, "\"paths\":{\"/toys/{id}\":{\"get\":{");
+	says(out.data, ",\"put\":{");
+	says(out.data, "\"Part\":{\"type\":\"object\",\"required\":[\"size\"],\"properties\":"
+		       "{\"size\":{\"type\":\"integer\"}},\"additionalProperties\":false}");
+	says(out.data, "\"Conflict\":{\"description\":");
+	lacks(out.data, "PreconditionFailed"); /* no row can fail so */
+	lacks(out.data, "ToyQuery");
+}
+
+/* What a request may not have is refused, while answers may grow. */
+static void test_only_bodies_are_closed(void **state)
+{
+	(void)state;
+	static const struct route row =
+	    ROW(HTTP_GET, ACCESS_PUBLIC, SCOPE_ANY, RATE_NONE, BODY_NONE, .answers = &part);
+	static const size_t one = 1;
+	static const struct route_table answers = {&row, &one, "toys", ""};
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	assert_int_equal(openapi_render(&answers, 1, &out, NULL), ERR_OK);
+	says(out.data, "\"Part\":{\"type\":\"object\"");
+	lacks(out.data, "additionalProperties");
+}
+
+static void test_two_schemas_of_one_name_are_refused(void **state)
+{
+	(void)state;
+	static const struct route both[] = {
+	    ROW(HTTP_GET, ACCESS_PUBLIC, SCOPE_ANY, RATE_NONE, BODY_NONE, .answers = &toy),
+	    ROW(HTTP_PUT, ACCESS_PUBLIC, SCOPE_ANY, RATE_NONE, BODY_JSON, .accepts = &impostor),
+	};
+	static const size_t two = 2;
+	static const struct route_table tables = {both, &two, "toys", ""};
+	struct errmsg why = ERRMSG_INIT;
+	struct description *description;
+	assert_int_equal(description_new(&tables, 1, &description, &why), ERR_INTERNAL);
+	assert_null(description);
+	assert_string_equal(why.text, "two schemas are called Toy");
+}
+
+static void test_the_tag_follows_the_text(void **state)
+{
+	(void)state;
+	static const size_t one = 1;
+	static const struct route_table less = {rows, &one, "toys", "What is played with."};
+	struct description *a, *b, *c;
+	assert_int_equal(description_new(&table, 1, &a, NULL), ERR_OK);
+	assert_int_equal(description_new(&table, 1, &b, NULL), ERR_OK);
+	assert_int_equal(description_new(&less, 1, &c, NULL), ERR_OK);
+	assert_int_equal(strlen(a->openapi.tag), DOCUMENT_TAG_LEN);
+	assert_string_equal(a->openapi.tag, b->openapi.tag);
+	assert_string_not_equal(a->openapi.tag, c->openapi.tag);
+	description_free(a);
+	description_free(b);
+	description_free(c);
+}
+
+/* Of the rows that the workers serve. */
+
+static void test_no_two_operations_share_an_id(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP ids = STRBUF_INIT;
+	for (size_t i = 0; i < route_table_count; i++)
+		for (size_t row = 0; row < *route_tables[i].count; row++) {
+			STRBUF_CLEANUP id = STRBUF_INIT;
+			strbuf_addc(&id, ' ');
+			operation_id(&route_tables[i].rows[row], &id);
+			strbuf_addc(&id, ' ');
+			lacks(ids.data, id.data);
+			strbuf_adds(&ids, id.data);
+		}
+	assert_false(ids.failed);
+}
+
+static void test_the_whole_api_can_be_described(void **state)
+{
+	(void)state;
+	struct errmsg why = ERRMSG_INIT;
+	struct description *description;
+	struct json_doc *doc;
+	if (description_new(route_tables, route_table_count, &description, &why) != ERR_OK)
+		fail_msg("%s", why.text);
+	const struct strbuf *text = &description->openapi.text;
+	if (json_parse(text->data, text->len, &doc, &why) != ERR_OK)
+		fail_msg("%s", why.text); /* a path in two tables is a key that is there twice */
+	json_doc_free(doc);
+	description_free(description);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_an_operation_says_all_of_its_row),
+	    cmocka_unit_test(test_a_body_and_the_errors_of_the_handler_are_told),
+	    cmocka_unit_test(test_who_may_call_it_is_told),
+	    cmocka_unit_test(test_a_status_without_a_body_has_none),
+	    cmocka_unit_test(test_records_have_tags_and_keys),
+	    cmocka_unit_test(test_bodies_are_parts_of_a_record),
+	    cmocka_unit_test(test_ids_are_made_of_method_and_path),
+	    cmocka_unit_test(test_fields_become_json_schema),
+	    cmocka_unit_test(test_objects_and_lists_become_json_schema),
+	    cmocka_unit_test(test_the_document_has_paths_and_components),
+	    cmocka_unit_test(test_only_bodies_are_closed),
+	    cmocka_unit_test(test_two_schemas_of_one_name_are_refused),
+	    cmocka_unit_test(test_the_tag_follows_the_text),
+	    cmocka_unit_test(test_no_two_operations_share_an_id),
+	    cmocka_unit_test(test_the_whole_api_can_be_described),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
