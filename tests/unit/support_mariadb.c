@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/strbuf.h"
+#include "store/migrate.h"
 
 enum { START_MS = 30000, PATIENCE_MS = 10000, PATH_LEN = 256, SYSTEM_SQL_MAX = 4 * 1024 * 1024 };
 
@@ -182,6 +183,29 @@ void test_mariadb_revive(void)
 	mariadb.pid = spawn(in, "--innodb-flush-log-at-trx-commit=1");
 	close(in);
 	wait_until_it_answers();
+}
+
+void test_mariadb_migrate(void)
+{
+	struct deadline limit = deadline_in_ms(START_MS);
+	struct errmsg why = ERRMSG_INIT;
+	if (migrate_apply(&mariadb.server, migrations, &limit, NULL, NULL, &why) != ERR_OK)
+		die(why.text);
+}
+
+int test_mariadb_set_up(void **state)
+{
+	(void)state;
+	test_mariadb_start();
+	test_mariadb_migrate();
+	return 0;
+}
+
+int test_mariadb_tear_down(void **state)
+{
+	(void)state;
+	test_mariadb_stop();
+	return 0;
 }
 
 void test_mariadb_kill(void)

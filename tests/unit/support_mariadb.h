@@ -16,6 +16,11 @@
 
 void test_mariadb_start(void);
 void test_mariadb_stop(void);
+/* The schema of today. */
+void test_mariadb_migrate(void);
+/* All that, for a group of tests. */
+int test_mariadb_set_up(void **state);
+int test_mariadb_tear_down(void **state);
 /* SIGKILL and wait; test_mariadb_revive() starts it on the same data. */
 void test_mariadb_kill(void);
 void test_mariadb_revive(void);

@@ -14,12 +14,9 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "store/accounts.h"
-#include "store/migrate.h"
 #include "store/tokens.h"
 #include "store/users.h"
 #include "support_mariadb.h"
-
-enum { PATIENCE_MS = 20000 };
 
 struct fixture {
 	struct db_conn *db;
@@ -28,24 +25,6 @@ struct fixture {
 };
 
 static struct fixture fixture;
-
-static int set_up_server(void **state)
-{
-	(void)state;
-	test_mariadb_start();
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct errmsg why = ERRMSG_INIT;
-	assert_int_equal(migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, &why),
-			 ERR_OK);
-	return 0;
-}
-
-static int tear_down_server(void **state)
-{
-	(void)state;
-	test_mariadb_stop();
-	return 0;
-}
 
 static int set_up(void **state)
 {
@@ -500,6 +479,6 @@ int main(void)
 	    TEST(test_every_change_of_an_account_is_in_the_audit),
 	    TEST(test_users_are_counted_by_role),
 	};
-	return cmocka_run_group_tests_name("store_accounts", tests, set_up_server,
-					   tear_down_server);
+	return cmocka_run_group_tests_name("store_accounts", tests, test_mariadb_set_up,
+					   test_mariadb_tear_down);
 }

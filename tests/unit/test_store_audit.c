@@ -8,30 +8,8 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "store/audit.h"
-#include "store/migrate.h"
 #include "support_mariadb.h"
-
-enum { PATIENCE_MS = 20000 };
-
-static int set_up_server(void **state)
-{
-	(void)state;
-	test_mariadb_start();
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct errmsg why = ERRMSG_INIT;
-	assert_int_equal(migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, &why),
-			 ERR_OK);
-	return 0;
-}
-
-static int tear_down_server(void **state)
-{
-	(void)state;
-	test_mariadb_stop();
-	return 0;
-}
 
 static int set_up(void **state)
 {
@@ -132,5 +110,6 @@ int main(void)
 	    TEST(test_what_is_not_known_is_null),
 	    TEST(test_a_write_that_is_undone_leaves_no_row),
 	};
-	return cmocka_run_group_tests_name("store_audit", tests, set_up_server, tear_down_server);
+	return cmocka_run_group_tests_name("store_audit", tests, test_mariadb_set_up,
+					   test_mariadb_tear_down);
 }

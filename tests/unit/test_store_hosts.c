@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "db/pool.h"
 #include "store/hosts.h"
-#include "store/migrate.h"
 #include "support_mariadb.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -20,23 +19,6 @@ struct fixture {
 	struct db_conn *db;
 	struct arena arena;
 };
-
-static int set_up_server(void **state)
-{
-	(void)state;
-	test_mariadb_start();
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	assert_int_equal(migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, NULL),
-			 ERR_OK);
-	return 0;
-}
-
-static int tear_down_server(void **state)
-{
-	(void)state;
-	test_mariadb_stop();
-	return 0;
-}
 
 static int set_up(void **state)
 {
@@ -210,5 +192,6 @@ int main(void)
 	    WITH_TABLE(test_a_removed_host_is_gone_until_it_says_something),
 	    WITH_TABLE(test_the_pool_finds_a_host),
 	};
-	return cmocka_run_group_tests_name("store_hosts", tests, set_up_server, tear_down_server);
+	return cmocka_run_group_tests_name("store_hosts", tests, test_mariadb_set_up,
+					   test_mariadb_tear_down);
 }

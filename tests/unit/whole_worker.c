@@ -21,13 +21,12 @@
 #include "base/io.h"
 #include "db/db.h"
 #include "shm/scoreboard.h"
-#include "store/migrate.h"
 #include "store/tokens.h"
 #include "store/users.h"
 #include "support_mariadb.h"
 #include "worker/calls.h"
 
-enum { PATIENCE_MS = 20000, TOKEN_LIFE_S = 100 * 24 * 3600 };
+enum { TOKEN_LIFE_S = 100 * 24 * 3600 };
 
 static void add_account(struct whole_worker *w)
 {
@@ -55,10 +54,7 @@ static void add_account(struct whole_worker *w)
 static void prepare_database(struct whole_worker *w)
 {
 	test_mariadb_start();
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct errmsg why = ERRMSG_INIT;
-	if (migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, &why) != ERR_OK)
-		fail_msg("%s", why.text);
+	test_mariadb_migrate();
 	add_account(w);
 }
 
