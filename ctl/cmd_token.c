@@ -73,7 +73,7 @@ static int mint(const struct ctl *ctl, struct order *order)
 	if (order->tokens == NULL)
 		return ctl_fail(EX_OSERR, "out of memory");
 	for (uint64_t i = 0; i < order->count; i++)
-		token_mint(order->tokens[i].text, order->tokens[i].digest);
+		token_mint(TOKEN_SESSION, order->tokens[i].text, order->tokens[i].digest);
 	int exit_code = ctl_transaction(ctl, LIMIT_MS, add_tokens, order);
 	if (exit_code == EX_OK)
 		exit_code = print_tokens(order);

@@ -11,6 +11,7 @@ const struct route_table route_tables[] = {
     {auth_routes, &auth_route_count, "auth", "Signing in and out."},
     {account_routes, &account_route_count, "account", "The own account."},
     {user_routes, &user_route_count, "users", "All accounts, for administrators."},
+    {api_key_routes, &api_key_route_count, "api-keys", "Keys for programs."},
     {system_routes, &system_route_count, "system", "What a host is doing."},
     {host_routes, &host_route_count, "hosts", "The hosts that share the database."},
     {agent_routes, &agent_route_count, "agents", "Agents: who works, and under whom."},

@@ -129,14 +129,6 @@ static enum err check_current(struct http_request *r, const char *hash, struct j
 	return note_wrong_password(r, why);
 }
 
-static void digest_of_session(const struct http_request *r, uint8_t digest[TOKEN_DIGEST_LEN])
-{
-	size_t len;
-	const char *token = http_bearer(r, &len);
-	AN_INVARIANT(token != NULL);
-	token_digest(token, len, digest);
-}
-
 static enum err post_change_password(struct http_request *r, struct http_response *response,
 				     struct errmsg *why)
 {
@@ -156,7 +148,7 @@ static enum err post_change_password(struct http_request *r, struct http_respons
 		err = hash_password(r, new, new_hash, why);
 	if (err != ERR_OK)
 		return err;
-	digest_of_session(r, session);
+	http_session_digest(r, session);
 	struct own_change own = {.r = r};
 	own.change = (struct account_change){
 	    .user = {.password_hash = new_hash}, .replaces = hash, .kept_session = session};

@@ -17,6 +17,9 @@ extern const size_t account_route_count;
 extern const struct route agent_routes[];
 extern const size_t agent_route_count;
 
+extern const struct route api_key_routes[];
+extern const size_t api_key_route_count;
+
 extern const struct route auth_routes[];
 extern const size_t auth_route_count;
 

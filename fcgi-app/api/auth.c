@@ -17,6 +17,7 @@
 #include "http/request.h"
 #include "json/writer.h"
 #include "shm/scoreboard.h"
+#include "store/tickets.h"
 #include "store/tokens.h"
 #include "store/users.h"
 
@@ -173,7 +174,7 @@ static enum err sign_in(struct http_request *r, struct user *user, char token[TO
 		return err;
 	struct session session = {.r = r, .user = user, .now_us = clock_wall_us()};
 	session.expires_us = session.now_us + lifetime_ms * US_PER_MS;
-	token_mint(token, session.digest);
+	token_mint(TOKEN_SESSION, token, session.digest);
 	return open_session(r, &session, why);
 }
 
@@ -209,7 +210,10 @@ static enum err get_validate(struct http_request *r, struct http_response *respo
 	json_put_bool(&w, "valid", true);
 	json_put_string(&w, "username", r->principal.username);
 	json_put_string(&w, "role", role_name(r->principal.role));
-	json_put_time_legacy(&w, "expires_at", r->principal.expires_us);
+	if (r->principal.expires_us == INT64_MAX)
+		json_put_null(&w, "expires_at");
+	else
+		json_put_time_legacy(&w, "expires_at", r->principal.expires_us);
 	json_end(&w);
 	return ERR_OK;
 }
@@ -235,11 +239,8 @@ static enum err end_session(struct db_conn *db, void *arg, struct errmsg *why)
 static enum err post_logout(struct http_request *r, struct http_response *response,
 			    struct errmsg *why)
 {
-	size_t len;
 	uint8_t digest[TOKEN_DIGEST_LEN];
-	const char *token = http_bearer(r, &len);
-	AN_INVARIANT(token != NULL);
-	token_digest(token, len, digest);
+	http_session_digest(r, digest);
 	struct db_conn *db;
 	enum err err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
@@ -252,6 +253,55 @@ static enum err post_logout(struct http_request *r, struct http_response *respon
 	if (err != ERR_OK)
 		return err;
 	answer_message(response, "Successfully logged out");
+	return ERR_OK;
+}
+
+static const struct field ticket_fields[] = {
+    {"ticket", FIELD_STRING, FIELD_REQUIRED, TOKEN_TEXT_LEN, TOKEN_TEXT_LEN,
+     .summary = "Opens one WebSocket, as ?ticket="},
+    {"expires_in", FIELD_INT, FIELD_REQUIRED, 0, INT64_MAX, .summary = "Seconds"},
+};
+static const struct schema ticket_schema = SCHEMA("WebSocketTicket", ticket_fields);
+
+struct ticket {
+	const struct http_request *r;
+	uint8_t session[TOKEN_DIGEST_LEN];
+	uint8_t digest[TOKEN_DIGEST_LEN];
+	char text[TOKEN_TEXT_SIZE];
+};
+
+static enum err add_ticket(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	const struct ticket *ticket = arg;
+	enum err err = tickets_add(db, ticket->digest, ticket->session, clock_wall_us(), why);
+	if (err != ERR_OK)
+		return err;
+	return http_audit(ticket->r, db,
+			  (struct audit_entry){.action = "create", .resource = "ws_ticket"}, why);
+}
+
+static enum err post_ws_ticket(struct http_request *r, struct http_response *response,
+			       struct errmsg *why)
+{
+	struct ticket ticket = {.r = r};
+	struct db_conn *db;
+	http_session_digest(r, ticket.session);
+	token_mint(TOKEN_SESSION, ticket.text, ticket.digest);
+	enum err err = http_db_borrow(r, &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = db_transaction(db, add_ticket, &ticket, why);
+	if (err == ERR_OK && auth_cleaning_due(r->app->auth, CLEANING_INTERVAL_MS))
+		(void)tickets_remove_expired(db, CLEANING_BATCH, NULL);
+	http_db_return(r, db);
+	if (err != ERR_OK)
+		return err;
+	struct json_writer w;
+	json_init(&w, &response->body);
+	json_object(&w);
+	json_put_string(&w, "ticket", ticket.text);
+	json_put_int(&w, "expires_in", TICKET_LIFETIME_S);
+	json_end(&w);
 	return ERR_OK;
 }
 
@@ -269,5 +319,8 @@ const struct route auth_routes[] = {
 	  .answers = &validate_schema),
     ROUTE(HTTP_POST, "/api/auth/logout", ACCESS_READONLY, OTHERS_NONE, SCOPE_NONE, RATE_READ,
 	  WEIGHT_LIGHT, BODY_NONE, post_logout, "End this session", .answers = &message_schema),
+    ROUTE(HTTP_POST, "/api/auth/ws-ticket", ACCESS_READONLY, OTHERS_NONE, SCOPE_NONE, RATE_READ,
+	  WEIGHT_NORMAL, BODY_NONE, post_ws_ticket, "Get what opens a WebSocket, once and soon",
+	  .answers = &ticket_schema),
 };
 const size_t auth_route_count = ARRAY_LEN(auth_routes);

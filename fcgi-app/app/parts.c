@@ -13,7 +13,7 @@
 #include "http/router.h"
 #include "shm/scoreboard.h"
 #include "store/hosts.h"
-#include "store/tokens.h"
+#include "store/credentials.h"
 
 static enum err init_scoreboard(struct app_parts *w, const struct app_place *place,
 				struct errmsg *why)
@@ -46,7 +46,7 @@ static enum err init_pool(struct app_parts *w, const struct app_place *place, st
 static enum err init_auth(struct app_parts *w, struct errmsg *why)
 {
 	struct auth_config config = {
-	    .load = tokens_load,
+	    .load = credentials_load,
 	    .load_context = w->app.pool,
 	    .board = w->app.scoreboard,
 	};

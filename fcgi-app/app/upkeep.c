@@ -15,12 +15,14 @@
 #include "host/host.h"
 #include "host/service.h"
 #include "shm/scoreboard.h"
+#include "store/api_keys.h"
 #include "store/migrate.h"
 
 enum {
 	ROUND_MS = 1000,
 	CHECK_EVERY_MS = 10000, /* while the database is trusted; every round while it is not */
 	CHECK_LIMIT_MS = 2000,
+	USED_KEYS_A_ROUND = 64,
 };
 
 struct upkeep {
@@ -117,6 +119,23 @@ static enum err check_database(const struct upkeep *u, struct errmsg *why)
 	return err;
 }
 
+/* The API keys that were used: off the way of the requests that used them. */
+static void note_used_keys(const struct upkeep *u)
+{
+	struct uuid used[USED_KEYS_A_ROUND];
+	size_t count = auth_take_used_keys(u->w->app.auth, used, USED_KEYS_A_ROUND);
+	if (count == 0)
+		return;
+	struct deadline limit = deadline_in_ms(CHECK_LIMIT_MS);
+	struct db_conn *db;
+	/* What fails is noted when the key is used again. */
+	if (db_pool_borrow(u->w->app.pool, &limit, "upkeep", &db, NULL) != ERR_OK)
+		return;
+	for (size_t i = 0; i < count; i++)
+		(void)api_keys_note_use(db, &used[i], clock_wall_us(), NULL);
+	db_pool_return(u->w->app.pool, db);
+}
+
 /* Says a complaint once, and once more when it is over. */
 static void judge_database(struct upkeep *u)
 {
@@ -147,6 +166,7 @@ static void run_round(struct upkeep *u)
 	cache_check(u->w->app.cache, NULL);
 	publish_cache(u, slot);
 	publish_auth(u, slot);
+	note_used_keys(u);
 	scoreboard_set_rss(board, host_own_rss());
 	int64_t now = clock_mono_ns();
 	if (now < u->next_check_ns && atomic_load(&u->w->app.database_trusted))

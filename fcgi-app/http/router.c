@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/scope.h"
 #include "base/assert.h"
 #include "base/utf8.h"
 #include "http/form.h"
@@ -92,6 +93,9 @@ static const char *row_fault(const struct route *row)
 	if (row->access == 0 || row->others == 0 || row->scope == NULL || row->rate == 0 ||
 	    row->weight == 0 || row->body == 0)
 		return "it has no policy in one of its columns";
+	if (strcmp(row->scope, SCOPE_NONE) != 0 && strcmp(row->scope, SCOPE_ANY) != 0 &&
+	    !scope_known(row->scope))
+		return "its scope is not among the resources of auth/scope.c";
 	if (row->method == 0 || row->method == HTTP_HEAD || row->method == HTTP_OPTIONS)
 		return "its method is answered by the router itself";
 	return NULL;

@@ -1,5 +1,6 @@
 #include "auth/auth.h"
 
+#include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,6 +23,8 @@ struct remembered {
 
 enum check { CHECK_REMEMBERED, CHECK_READ, CHECK_GRACE, CHECK_REFUSED, CHECK_COUNT };
 
+enum { USED_KEYS_MAX = 256 };
+
 struct auth {
 	struct auth_config config;
 	int64_t ttl_ns;
@@ -35,9 +38,14 @@ struct auth {
 	_Atomic int64_t outage_until_ns; /* who may use the grace does not ask before */
 	_Atomic int64_t clean_at_ns;
 	_Atomic uint64_t checks[CHECK_COUNT];
+	pthread_mutex_t used_lock;
+	size_t used_count;
+	struct uuid used[USED_KEYS_MAX];
 	size_t metrics_token_len; /* 0 for none */
 	uint8_t metrics_token[TOKEN_DIGEST_LEN];
 };
+
+static const int64_t USE_NOTED_EVERY_US = 60 * US_PER_S;
 
 /* While the database is silent one thread a second finds out whether it is back. */
 enum { OUTAGE_PAUSE_MS = 1000, GRACE_WAIT_MS = 1000, METRICS_TOKEN_MIN = 16 };
@@ -89,6 +97,7 @@ enum err auth_new(const struct auth_config *config, struct auth **out, struct er
 	a->grace_ns = config->grace_ms * NS_PER_MS;
 	randombytes_buf(a->key, sizeof(a->key));
 	flights_init(&a->flights);
+	pthread_mutex_init(&a->used_lock, NULL);
 	a->known = token_cache_new(config->cache_size, sizeof(struct remembered));
 	a->unknown = token_cache_new(config->cache_size, sizeof(int64_t));
 	enum err err = read_metrics_token(a, why);
@@ -112,6 +121,7 @@ void auth_free(struct auth *a)
 	token_cache_free(a->known);
 	token_cache_free(a->unknown);
 	flights_release(&a->flights);
+	pthread_mutex_destroy(&a->used_lock);
 	sodium_memzero(a, sizeof(*a));
 	free(a);
 }
@@ -141,7 +151,7 @@ static struct token_key key_of(const struct auth *a, const char *token, size_t l
 
 static enum err not_valid(struct errmsg *why)
 {
-	return err_set(why, ERR_UNAUTHORIZED, "the token is not valid or has expired");
+	return err_set(why, ERR_UNAUTHORIZED, "the token or key is not valid or has expired");
 }
 
 static void count(struct auth *a, enum check check)
@@ -192,19 +202,48 @@ static enum freshness look_up(struct auth *a, const struct token_key *key, uint6
 	return STALE;
 }
 
+/*
+ * A key's use is noted in the database once a minute, and by upkeep: here the key is
+ * only remembered.  Where that is full, one that is still in use comes again in a second.
+ */
+static void note_use(struct auth *a, const struct principal *principal)
+{
+	if (uuid_is_nil(&principal->key_id) ||
+	    clock_wall_us() - principal->key_used_us < USE_NOTED_EVERY_US)
+		return;
+	pthread_mutex_lock(&a->used_lock);
+	size_t i = 0;
+	while (i < a->used_count && !uuid_equal(&a->used[i], &principal->key_id))
+		i++;
+	if (i == a->used_count && i < USED_KEYS_MAX)
+		a->used[a->used_count++] = principal->key_id;
+	pthread_mutex_unlock(&a->used_lock);
+}
+
+size_t auth_take_used_keys(struct auth *a, struct uuid *out, size_t most)
+{
+	pthread_mutex_lock(&a->used_lock);
+	size_t count = a->used_count < most ? a->used_count : most;
+	a->used_count -= count;
+	memcpy(out, a->used + a->used_count, count * sizeof(*out));
+	pthread_mutex_unlock(&a->used_lock);
+	return count;
+}
+
 /* Asks the database, as the one thread that does, and remembers its answer. */
-static void read_token(struct auth *a, const struct token_key *key, const char *token, size_t len,
+static void read_token(struct auth *a, const struct token_key *key, const struct credential *given,
 		       uint64_t epoch, const struct deadline *deadline,
 		       struct flight_result *result)
 {
 	uint8_t digest[TOKEN_DIGEST_LEN];
 	struct remembered fresh = {.read_ns = clock_mono_ns(), .epoch = epoch};
-	token_digest(token, len, digest);
-	result->err = a->config.load(a->config.load_context, digest, deadline, &fresh.principal,
-				     &result->why);
+	token_digest(given->text, given->len, digest);
+	result->err = a->config.load(a->config.load_context, given->kind, digest, deadline,
+				     &fresh.principal, &result->why);
 	if (result->err == ERR_OK) {
 		result->principal = fresh.principal;
 		token_cache_put(a->known, key, &fresh);
+		note_use(a, &fresh.principal);
 	} else if (result->err == ERR_UNAUTHORIZED) {
 		/* Forgotten too, or the grace would bring it back. */
 		token_cache_remove(a->known, key);
@@ -221,7 +260,7 @@ static bool is_for_all(enum err err)
 }
 
 static void lead(struct auth *a, struct flight *flight, const struct token_key *key,
-		 const char *token, size_t len, uint64_t epoch, const struct deadline *deadline,
+		 const struct credential *given, uint64_t epoch, const struct deadline *deadline,
 		 struct flight_result *result)
 {
 	struct remembered found;
@@ -236,19 +275,19 @@ static void lead(struct auth *a, struct flight *flight, const struct token_key *
 		result->err = not_valid(&result->why);
 		break;
 	case STALE:
-		read_token(a, key, token, len, epoch, deadline, result);
+		read_token(a, key, given, epoch, deadline, result);
 		break;
 	}
 	flight_land(&a->flights, flight, result);
 }
 
-static void read_once(struct auth *a, const struct token_key *key, const char *token, size_t len,
+static void read_once(struct auth *a, const struct token_key *key, const struct credential *given,
 		      uint64_t epoch, const struct deadline *deadline, struct flight_result *result)
 {
 	struct flight *flight;
 	do {
 		if (flight_join(&a->flights, key, epoch, deadline, &flight, result)) {
-			lead(a, flight, key, token, len, epoch, deadline, result);
+			lead(a, flight, key, given, epoch, deadline, result);
 			return;
 		}
 	} while (!is_for_all(result->err) && result->err != ERR_NOMEM &&
@@ -278,14 +317,15 @@ static bool in_grace(struct auth *a, const struct remembered *found)
 }
 
 /* For a token that may go on without the database: asks it, but not for long. */
-static enum err with_grace(struct auth *a, const struct token_key *key, const char *token,
-			   size_t len, uint64_t epoch, const struct deadline *deadline,
-			   struct remembered *found, struct principal *out, struct errmsg *why)
+static enum err with_grace(struct auth *a, const struct token_key *key,
+			   const struct credential *given, uint64_t epoch,
+			   const struct deadline *deadline, struct remembered *found,
+			   struct principal *out, struct errmsg *why)
 {
 	struct flight_result result = {.err = ERR_UNAVAILABLE};
 	if (!outage_known(a)) {
 		struct deadline soon = deadline_min_ms(deadline, GRACE_WAIT_MS);
-		read_once(a, key, token, len, epoch, &soon, &result);
+		read_once(a, key, given, epoch, &soon, &result);
 		if (!is_outage(result.err) || deadline_passed(deadline))
 			return conclude(a, &result, out, why);
 		note_outage(a);
@@ -295,12 +335,12 @@ static enum err with_grace(struct auth *a, const struct token_key *key, const ch
 	return err_set(why, ERR_UNAVAILABLE, "the database does not answer");
 }
 
-enum err auth_token(struct auth *a, const char *token, size_t len, const struct deadline *deadline,
+enum err auth_check(struct auth *a, const struct credential *given, const struct deadline *deadline,
 		    bool grace_allowed, struct principal *out, struct errmsg *why)
 {
-	if (!token_well_formed(token, len))
+	if (!token_well_formed(given->kind, given->text, given->len))
 		return refuse(a, why);
-	struct token_key key = key_of(a, token, len);
+	struct token_key key = key_of(a, given->text, given->len);
 	struct remembered found;
 	bool was_known;
 	/* Read before the database is: a revocation in between makes the answer stale. */
@@ -314,9 +354,9 @@ enum err auth_token(struct auth *a, const char *token, size_t len, const struct 
 		break;
 	}
 	if (was_known && grace_allowed && in_grace(a, &found))
-		return with_grace(a, &key, token, len, epoch, deadline, &found, out, why);
+		return with_grace(a, &key, given, epoch, deadline, &found, out, why);
 	struct flight_result result;
-	read_once(a, &key, token, len, epoch, deadline, &result);
+	read_once(a, &key, given, epoch, deadline, &result);
 	return conclude(a, &result, out, why);
 }
 

@@ -1,5 +1,6 @@
 /*
- * Who a bearer token belongs to, without asking the database each time.
+ * Who a token or an API key belongs to, without asking the database each time.  All
+ * that is said of tokens here holds for keys.
  *
  * A known token is trusted for cache_ttl_ms after the database was asked about it,
  * then one thread reads it again while the others wait for that answer.  A
@@ -34,12 +35,12 @@ struct conf;
 struct scoreboard;
 
 /*
- * Reads what the database knows of a token: ERR_UNAUTHORIZED when there is none,
- * it has expired or its user is disabled.  store/tokens.h has one.
+ * Reads what the database knows of a token or key: ERR_UNAUTHORIZED when there is none,
+ * it has expired, was revoked or its user is disabled.  store/credentials.h has one.
  */
-typedef enum err auth_load(void *context, const uint8_t digest[TOKEN_DIGEST_LEN],
-			   const struct deadline *deadline, struct principal *out,
-			   struct errmsg *why);
+typedef enum err auth_load(void *context, enum token_kind kind,
+			   const uint8_t digest[TOKEN_DIGEST_LEN], const struct deadline *deadline,
+			   struct principal *out, struct errmsg *why);
 
 struct auth_config {
 	auth_load *load;
@@ -60,12 +61,25 @@ void auth_config_load(struct auth_config *config, const struct conf *conf);
 enum err auth_new(const struct auth_config *config, struct auth **out, struct errmsg *why);
 void auth_free(struct auth *a); /* NULL is fine */
 
+/* What a client shows; the text is borrowed and need not be terminated. */
+struct credential {
+	enum token_kind kind;
+	const char *text;
+	size_t len;
+};
+
 /*
- * ERR_UNAUTHORIZED when the token is not valid; otherwise what the database's read
- * returned.  May wait, until the deadline.
+ * ERR_UNAUTHORIZED when it is not valid; otherwise what the database's read returned.
+ * May wait, until the deadline.
  */
-enum err auth_token(struct auth *a, const char *token, size_t len, const struct deadline *deadline,
+enum err auth_check(struct auth *a, const struct credential *given, const struct deadline *deadline,
 		    bool grace_allowed, struct principal *out, struct errmsg *why);
+
+/*
+ * Takes up to `most` keys that were used and whose last use was noted long ago (a
+ * minute), for somebody to note it; how many.  None comes twice within a second.
+ */
+size_t auth_take_used_keys(struct auth *a, struct uuid *out, size_t most);
 
 /* How tokens were checked since the start. */
 struct auth_stats {

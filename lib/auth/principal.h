@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "auth/scope.h"
 #include "base/uuid.h"
 
 enum role { ROLE_NONE = 0, ROLE_READONLY, ROLE_USER, ROLE_ADMIN };
@@ -18,6 +19,8 @@ struct principal {
 	int64_t expires_us;     /* wall time at which the credential ends */
 	struct uuid key_id;     /* of the API key that was given; nil for a token */
 	struct uuid agent_id;   /* the one agent that the key may act as; nil for any */
+	struct scopes scopes;   /* of the key */
+	int64_t key_used_us;    /* wall time at which the key's use was noted last; 0 for never */
 };
 
 const char *role_name(enum role role);  /* "admin" */

@@ -5,21 +5,23 @@
 
 #include "base/assert.h"
 
-_Static_assert(sizeof(TOKEN_PREFIX) - 1 + 43 == TOKEN_TEXT_LEN,
-	       "a token's text has another length");
+static const char *const prefixes[] = {[TOKEN_SESSION] = "zgt_", [TOKEN_KEY] = "zk_"};
+static const size_t lengths[] = {[TOKEN_SESSION] = TOKEN_TEXT_LEN, [TOKEN_KEY] = KEY_TEXT_LEN};
+
 _Static_assert(TOKEN_DIGEST_LEN == crypto_hash_sha256_BYTES, "a digest is a SHA-256");
 
-void token_mint(char text[TOKEN_TEXT_SIZE], uint8_t digest[TOKEN_DIGEST_LEN])
+void token_mint(enum token_kind kind, char text[TOKEN_TEXT_SIZE], uint8_t digest[TOKEN_DIGEST_LEN])
 {
 	uint8_t random[32];
 	AN_INVARIANT(sodium_init() >= 0);
 	randombytes_buf(random, sizeof(random));
-	size_t prefix = sizeof(TOKEN_PREFIX) - 1;
-	memcpy(text, TOKEN_PREFIX, prefix);
+	size_t prefix = strlen(prefixes[kind]);
+	memcpy(text, prefixes[kind], prefix);
 	sodium_bin2base64(text + prefix, TOKEN_TEXT_SIZE - prefix, random, sizeof(random),
 			  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 	sodium_memzero(random, sizeof(random));
-	token_digest(text, TOKEN_TEXT_LEN, digest);
+	AN_INVARIANT(strlen(text) == lengths[kind]);
+	token_digest(text, lengths[kind], digest);
 }
 
 static bool is_base64url(char c)
@@ -28,10 +30,10 @@ static bool is_base64url(char c)
 	       c == '-' || c == '_';
 }
 
-bool token_well_formed(const char *text, size_t len)
+bool token_well_formed(enum token_kind kind, const char *text, size_t len)
 {
-	size_t prefix = sizeof(TOKEN_PREFIX) - 1;
-	if (len != TOKEN_TEXT_LEN || memcmp(text, TOKEN_PREFIX, prefix) != 0)
+	size_t prefix = strlen(prefixes[kind]);
+	if (len != lengths[kind] || memcmp(text, prefixes[kind], prefix) != 0)
 		return false;
 	for (size_t i = prefix; i < len; i++) {
 		if (!is_base64url(text[i]))

@@ -5,7 +5,6 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "db/pool.h"
 
 enum err tokens_add(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN],
 		    const struct uuid *user_id, const char *label, int64_t expires_us,
@@ -86,17 +85,4 @@ enum err tokens_remove_expired(struct db_conn *db, unsigned most, struct errmsg 
 {
 	return db_exec(db, "DELETE FROM tokens WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
 		       DB_BINDS(db_time(clock_wall_us()), db_u64(most)), NULL, why);
-}
-
-enum err tokens_load(void *context, const uint8_t digest[TOKEN_DIGEST_LEN],
-		     const struct deadline *deadline, struct principal *out, struct errmsg *why)
-{
-	struct db_pool *pool = context;
-	struct db_conn *db;
-	enum err err = db_pool_borrow(pool, deadline, "token", &db, why);
-	if (err != ERR_OK)
-		return err;
-	err = tokens_find(db, digest, out, why);
-	db_pool_return(pool, db);
-	return err;
 }

@@ -34,8 +34,4 @@ enum err tokens_remove_others_of(struct db_conn *db, const struct uuid *user_id,
 /* Deletes at most `most` that have expired. */
 enum err tokens_remove_expired(struct db_conn *db, unsigned most, struct errmsg *why);
 
-/* An auth_load: tokens_find() on a connection of the struct db_pool that context is. */
-enum err tokens_load(void *context, const uint8_t digest[TOKEN_DIGEST_LEN],
-		     const struct deadline *deadline, struct principal *out, struct errmsg *why);
-
 #endif

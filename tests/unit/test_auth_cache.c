@@ -36,9 +36,17 @@ static void sleep_ms(int64_t ms)
 	usleep((useconds_t)(ms * 1000));
 }
 
-static enum err load(void *context, const uint8_t digest[TOKEN_DIGEST_LEN],
+static enum err check_token(struct auth *a, const char *token, const struct deadline *deadline,
+			    bool grace, struct principal *out, struct errmsg *why)
+{
+	const struct credential given = {TOKEN_SESSION, token, strlen(token)};
+	return auth_check(a, &given, deadline, grace, out, why);
+}
+
+static enum err load(void *context, enum token_kind kind, const uint8_t digest[TOKEN_DIGEST_LEN],
 		     const struct deadline *deadline, struct principal *out, struct errmsg *why)
 {
+	(void)kind;
 	struct database *db = context;
 	enum err answer = (enum err)atomic_load(&db->answer);
 	atomic_fetch_add(&db->reads, 1);
@@ -91,7 +99,7 @@ static struct auth *new_auth(struct database *db, int64_t ttl_ms)
 static void mint(char token[TOKEN_TEXT_SIZE])
 {
 	uint8_t digest[TOKEN_DIGEST_LEN];
-	token_mint(token, digest);
+	token_mint(TOKEN_SESSION, token, digest);
 }
 
 static int set_up(void **state)
@@ -123,7 +131,7 @@ static enum err ask(struct fixture *f, const char *token, bool grace)
 {
 	struct principal principal;
 	struct deadline deadline = deadline_in_ms(5000);
-	return auth_token(f->auth, token, strlen(token), &deadline, grace, &principal, NULL);
+	return check_token(f->auth, token, &deadline, grace, &principal, NULL);
 }
 
 static void test_a_token_is_read_once_per_ttl(void **state)
@@ -158,8 +166,7 @@ static void test_the_principal_is_the_token_owner(void **state)
 	token_digest(f->token, strlen(f->token), digest);
 	for (int i = 0; i < 2; i++) {
 		memset(&principal, 0, sizeof(principal));
-		assert_int_equal(auth_token(f->auth, f->token, strlen(f->token), &deadline, false,
-					    &principal, NULL),
+		assert_int_equal(check_token(f->auth, f->token, &deadline, false, &principal, NULL),
 				 ERR_OK);
 		assert_memory_equal(&principal.user_id, digest, sizeof(principal.user_id));
 		assert_int_equal(principal.role, ROLE_USER);
@@ -343,7 +350,7 @@ static void *ask_once(void *arg)
 	struct principal principal;
 	pthread_barrier_wait(a->start);
 	struct deadline deadline = deadline_in_ms(a->limit_ms);
-	a->err = auth_token(a->auth, a->token, TOKEN_TEXT_LEN, &deadline, false, &principal, NULL);
+	a->err = check_token(a->auth, a->token, &deadline, false, &principal, NULL);
 	return NULL;
 }
 
@@ -439,8 +446,7 @@ static void *hammer(void *arg)
 		const char *token = h->tokens[h->asked++ % h->count];
 		struct principal principal;
 		struct deadline deadline = deadline_in_ms(5000);
-		enum err err =
-		    auth_token(h->auth, token, TOKEN_TEXT_LEN, &deadline, false, &principal, NULL);
+		enum err err = check_token(h->auth, token, &deadline, false, &principal, NULL);
 		if (err != ERR_OK || !belongs(&principal, token))
 			h->wrong++;
 	}
@@ -595,9 +601,8 @@ static void test_grace_does_not_outlive_the_callers_own_time(void **state)
 	f->db.delay_ms = 60000;
 	advance_ms(f, TTL_MS + 1);
 	struct deadline deadline = deadline_in_ms(100);
-	assert_int_equal(
-	    auth_token(f->auth, f->token, TOKEN_TEXT_LEN, &deadline, true, &principal, NULL),
-	    ERR_TIMEOUT);
+	assert_int_equal(check_token(f->auth, f->token, &deadline, true, &principal, NULL),
+			 ERR_TIMEOUT);
 }
 
 static void test_a_revocation_while_the_database_is_asked_ends_the_grace(void **state)

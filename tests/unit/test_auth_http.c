@@ -25,11 +25,13 @@ struct fixture {
 	struct conf conf;
 	char tokens[ROLE_ADMIN + 1][TOKEN_TEXT_SIZE];
 	uint8_t digests[ROLE_ADMIN + 1][TOKEN_DIGEST_LEN];
+	char key[TOKEN_TEXT_SIZE]; /* of a user, to read agents and write tasks */
+	uint8_t key_digest[TOKEN_DIGEST_LEN];
 	bool database_gone;
 	int64_t asked_for_ms; /* the time left when the database was asked last */
 };
 
-static enum err load(void *context, const uint8_t digest[TOKEN_DIGEST_LEN],
+static enum err load(void *context, enum token_kind kind, const uint8_t digest[TOKEN_DIGEST_LEN],
 		     const struct deadline *deadline, struct principal *out, struct errmsg *why)
 {
 	struct fixture *f = context;
@@ -43,7 +45,14 @@ static enum err load(void *context, const uint8_t digest[TOKEN_DIGEST_LEN],
 					  .expires_us = clock_wall_us() + 3600 * US_PER_S};
 		return ERR_OK;
 	}
-	return err_set(why, ERR_UNAUTHORIZED, "unknown");
+	if (kind != TOKEN_KEY || memcmp(digest, f->key_digest, TOKEN_DIGEST_LEN) != 0)
+		return err_set(why, ERR_UNAUTHORIZED, "unknown");
+	*out = (struct principal){.role = ROLE_USER,
+				  .key_id = {{1}},
+				  .agent_id = {{2}},
+				  .scopes = scopes_parse("agents:read tasks:write"),
+				  .expires_us = INT64_MAX};
+	return ERR_OK;
 }
 
 static int set_up(void **state)
@@ -66,7 +75,8 @@ static int set_up(void **state)
 	assert_int_equal(conf_init(&f->conf, NULL), ERR_OK);
 	f->app.conf = &f->conf;
 	for (int role = ROLE_READONLY; role <= ROLE_ADMIN; role++)
-		token_mint(f->tokens[role], f->digests[role]);
+		token_mint(TOKEN_SESSION, f->tokens[role], f->digests[role]);
+	token_mint(TOKEN_KEY, f->key, f->key_digest);
 	*state = f;
 	return 0;
 }
@@ -85,6 +95,8 @@ struct call {
 	const char *authorization;
 	const char *remote_addr;
 	const char *api_key;
+	enum http_method method;    /* 0 for GET */
+	const char *scope;          /* NULL for SCOPE_ANY */
 	struct principal principal; /* afterwards */
 };
 
@@ -99,7 +111,10 @@ static enum err call(struct fixture *f, struct call *c)
 		params[count++] =
 		    (struct param){"HTTP_X_API_KEY", c->api_key, 14, strlen(c->api_key)};
 	params[count++] = (struct param){"HTTP_X_FORWARDED_FOR", "127.0.0.1", 20, 9};
-	const struct route route = {.path = "/test", .access = c->access};
+	const struct route route = {.path = "/test",
+				    .method = c->method != 0 ? c->method : HTTP_GET,
+				    .scope = c->scope != NULL ? c->scope : SCOPE_ANY,
+				    .access = c->access};
 	struct http_request r = {
 	    .app = &f->app,
 	    .params = params,
@@ -154,6 +169,73 @@ static void test_without_credentials_only_open_routes_answer(void **state)
 							.api_key = "zgk_x"}),
 				 open ? ERR_OK : ERR_UNAUTHORIZED);
 	}
+}
+
+static enum err call_with_key(struct fixture *f, enum http_method method, const char *scope,
+			      enum route_access access)
+{
+	return call(f, &(struct call){
+			   .access = access, .api_key = f->key, .method = method, .scope = scope});
+}
+
+static void test_a_key_does_what_its_scopes_and_its_owners_role_agree_on(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(call_with_key(f, HTTP_GET, "agents", ACCESS_READONLY), ERR_OK);
+	assert_int_equal(call_with_key(f, HTTP_POST, "agents", ACCESS_USER), ERR_FORBIDDEN);
+	assert_int_equal(call_with_key(f, HTTP_GET, "tasks", ACCESS_READONLY), ERR_FORBIDDEN);
+	static const enum http_method writes[] = {HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE};
+	for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++)
+		assert_int_equal(call_with_key(f, writes[i], "tasks", ACCESS_USER), ERR_OK);
+	assert_int_equal(call_with_key(f, HTTP_POST, "tasks", ACCESS_ADMIN), ERR_FORBIDDEN);
+	assert_int_equal(call_with_key(f, HTTP_GET, SCOPE_ANY, ACCESS_HOST), ERR_OK);
+	assert_int_equal(call_with_key(f, HTTP_GET, SCOPE_NONE, ACCESS_READONLY), ERR_FORBIDDEN);
+}
+
+static void test_a_token_knows_no_scopes(void **state)
+{
+	struct fixture *f = *state;
+	char authorization[128];
+	snprintf(authorization, sizeof(authorization), "Bearer %s", f->tokens[ROLE_USER]);
+	struct call both = {.access = ACCESS_USER,
+			    .authorization = authorization,
+			    .api_key = f->key,
+			    .method = HTTP_POST,
+			    .scope = SCOPE_NONE};
+	assert_int_equal(call(f, &both), ERR_OK);
+	assert_true(uuid_is_nil(&both.principal.key_id));
+	/* A key is none where a token belongs, nor the other way round. */
+	snprintf(authorization, sizeof(authorization), "Bearer %s", f->key);
+	assert_int_equal(call(f, &both), ERR_UNAUTHORIZED);
+	assert_int_equal(
+	    call(f, &(struct call){.access = ACCESS_READONLY, .api_key = f->tokens[ROLE_ADMIN]}),
+	    ERR_UNAUTHORIZED);
+}
+
+static void test_a_key_of_an_agent_acts_as_that_one(void **state)
+{
+	(void)state;
+	static const struct uuid own = {{2}}, other = {{3}};
+	struct http_request r = {.principal = {.agent_id = own}};
+	assert_int_equal(http_may_act_as(&r, &own, NULL), ERR_OK);
+	assert_int_equal(http_may_act_as(&r, &other, NULL), ERR_FORBIDDEN);
+	r.principal = (struct principal){.role = ROLE_USER};
+	assert_int_equal(http_may_act_as(&r, &other, NULL), ERR_OK);
+}
+
+/* A key is remembered for upkeep when its use was not noted for a minute, and once. */
+static void test_used_keys_are_taken_once(void **state)
+{
+	struct fixture *f = *state;
+	struct uuid used[2];
+	assert_int_equal(auth_take_used_keys(f->app.auth, used, 2), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(call_with_key(f, HTTP_GET, "agents", ACCESS_READONLY), ERR_OK);
+		auth_revoked(f->app.auth); /* so that it is read again */
+	}
+	assert_int_equal(auth_take_used_keys(f->app.auth, used, 2), 1);
+	assert_int_equal(used[0].bytes[0], 1);
+	assert_int_equal(auth_take_used_keys(f->app.auth, used, 2), 0);
 }
 
 static void test_open_registration_lets_anybody_in_and_notes_who(void **state)
@@ -241,6 +323,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_each_access_level_lets_its_roles_in),
 	    TEST(test_without_credentials_only_open_routes_answer),
+	    TEST(test_a_key_does_what_its_scopes_and_its_owners_role_agree_on),
+	    TEST(test_a_token_knows_no_scopes),
+	    TEST(test_a_key_of_an_agent_acts_as_that_one),
+	    TEST(test_used_keys_are_taken_once),
 	    TEST(test_open_registration_lets_anybody_in_and_notes_who),
 	    TEST(test_an_optional_principal_is_noted_when_the_token_is_good),
 	    TEST(test_only_loopback_addresses_are_local),

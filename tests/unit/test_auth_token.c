@@ -24,10 +24,10 @@ static void test_minted_tokens_are_well_formed_and_differ(void **state)
 	(void)state;
 	char first[TOKEN_TEXT_SIZE], second[TOKEN_TEXT_SIZE];
 	uint8_t first_digest[TOKEN_DIGEST_LEN], second_digest[TOKEN_DIGEST_LEN];
-	token_mint(first, first_digest);
-	token_mint(second, second_digest);
+	token_mint(TOKEN_SESSION, first, first_digest);
+	token_mint(TOKEN_SESSION, second, second_digest);
 	assert_int_equal(strlen(first), TOKEN_TEXT_LEN);
-	assert_true(token_well_formed(first, strlen(first)));
+	assert_true(token_well_formed(TOKEN_SESSION, first, strlen(first)));
 	assert_string_not_equal(first, second);
 	assert_memory_not_equal(first_digest, second_digest, TOKEN_DIGEST_LEN);
 }
@@ -49,36 +49,53 @@ static void test_other_texts_are_no_tokens(void **state)
 	(void)state;
 	char text[TOKEN_TEXT_SIZE + 1];
 	uint8_t digest[TOKEN_DIGEST_LEN];
-	token_mint(text, digest);
-	assert_false(token_well_formed(text, TOKEN_TEXT_LEN - 1));
+	token_mint(TOKEN_SESSION, text, digest);
+	assert_false(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN - 1));
 	text[TOKEN_TEXT_LEN] = 'a';
-	assert_false(token_well_formed(text, TOKEN_TEXT_LEN + 1));
+	assert_false(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN + 1));
 	text[10] = '+';
-	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	assert_false(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
 	/* Each class of base64url up to its ends, and the characters beside them. */
 	for (const char *at = "azAZ09-_"; *at != '\0'; at++) {
 		text[10] = *at;
-		assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
+		assert_true(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
 	}
 	for (const char *at = "`{@[/:,.^+=\xff"; *at != '\0'; at++) {
 		text[10] = *at;
-		assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+		assert_false(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
 	}
 	text[10] = 'a';
 	text[TOKEN_TEXT_LEN - 1] = '=';
-	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	assert_false(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
 	text[TOKEN_TEXT_LEN - 1] = 'a';
 	text[4] = '=';
-	assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
+	assert_false(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
 	text[4] = 'a';
-	assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
-	for (size_t i = 0; i < strlen(TOKEN_PREFIX); i++) {
+	assert_true(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
+	for (size_t i = 0; i < strlen("zgt_"); i++) {
 		text[i] = 'Z';
-		assert_false(token_well_formed(text, TOKEN_TEXT_LEN));
-		text[i] = TOKEN_PREFIX[i];
-		assert_true(token_well_formed(text, TOKEN_TEXT_LEN));
+		assert_false(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
+		text[i] = "zgt_"[i];
+		assert_true(token_well_formed(TOKEN_SESSION, text, TOKEN_TEXT_LEN));
 	}
-	assert_false(token_well_formed("", 0));
+	assert_false(token_well_formed(TOKEN_SESSION, "", 0));
+}
+
+static void test_a_key_is_no_token(void **state)
+{
+	(void)state;
+	char token[TOKEN_TEXT_SIZE], key[TOKEN_TEXT_SIZE];
+	uint8_t digest[TOKEN_DIGEST_LEN], again[TOKEN_DIGEST_LEN];
+	token_mint(TOKEN_SESSION, token, digest);
+	token_mint(TOKEN_KEY, key, digest);
+	assert_int_equal(strlen(key), KEY_TEXT_LEN);
+	assert_memory_equal(key, "zk_", 3);
+	token_digest(key, KEY_TEXT_LEN, again);
+	assert_memory_equal(digest, again, sizeof(digest));
+	assert_true(token_well_formed(TOKEN_KEY, key, KEY_TEXT_LEN));
+	assert_false(token_well_formed(TOKEN_KEY, key, KEY_TEXT_LEN - 1));
+	assert_false(token_well_formed(TOKEN_SESSION, key, KEY_TEXT_LEN));
+	assert_false(token_well_formed(TOKEN_KEY, token, TOKEN_TEXT_LEN));
 }
 
 static void test_role_names_go_both_ways(void **state)
@@ -236,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(test_minted_tokens_are_well_formed_and_differ),
 	    cmocka_unit_test(test_digest_is_the_sha256_of_the_text),
 	    cmocka_unit_test(test_other_texts_are_no_tokens),
+	    cmocka_unit_test(test_a_key_is_no_token),
 	    cmocka_unit_test(test_role_names_go_both_ways),
 	    cmocka_unit_test(test_cache_returns_what_was_put_last),
 	    cmocka_unit_test(test_cache_is_bounded_and_forgets_the_oldest),

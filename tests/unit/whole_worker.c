@@ -44,7 +44,7 @@ static void add_account(struct whole_worker *w)
 			    .created_us = clock_wall_us()};
 	uuid_new(&user.id);
 	assert_int_equal(users_add(db, &user, NULL), ERR_OK);
-	token_mint(w->token, digest);
+	token_mint(TOKEN_SESSION, w->token, digest);
 	assert_int_equal(tokens_add(db, digest, &user.id, "test",
 				    clock_wall_us() + TOKEN_LIFE_S * US_PER_S, NULL),
 			 ERR_OK);
