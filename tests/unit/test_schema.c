@@ -37,17 +37,22 @@ static struct json_doc *doc;
 static struct field_value values[FIELDS];
 static struct json_fields errors;
 
-/* Reads the object whose members stand in text, behind a name that is right. */
-static void read_members(const struct schema *by, const char *text)
+static void read_body(const struct schema *by, const char *body)
 {
-	char body[1024];
 	struct errmsg why = ERRMSG_INIT;
 	json_doc_free(doc);
 	doc = NULL;
-	snprintf(body, sizeof(body), "{\"name\":\"name\"%s%s}", *text != '\0' ? "," : "", text);
 	if (json_parse(body, strlen(body), &doc, &why) != ERR_OK)
 		fail_msg("%s: %s", body, why.text);
 	schema_read(by, json_root(doc), values, &errors);
+}
+
+/* Reads the object whose members stand in text, behind a name that is right. */
+static void read_members(const struct schema *by, const char *text)
+{
+	char body[2048];
+	snprintf(body, sizeof(body), "{\"name\":\"name\"%s%s}", *text != '\0' ? "," : "", text);
+	read_body(by, body);
 }
 
 static void takes(const char *text)
@@ -132,7 +137,9 @@ static void test_bounds(void **state)
 	refuses("\"count\":-4", "count", "-3 to 10");
 	refuses("\"count\":99999999999999999999999999", "count", "-3 to 10");
 	refuses("\"count\":1e2", "count", "whole");
+	refuses("\"count\":9223372036854775808", "count", "-3 to 10");
 	refuses("\"share\":1.0001", "share", "0 to 1");
+	refuses("\"share\":-0.0001", "share", "0 to 1");
 	refuses("\"share\":1e400", "share", "0 to 1");
 	refuses("\"note\":\"ééééééééééé\"", "note", "0 to 10 characters, has 11");
 	refuses("\"extra\":{\"a\":\"12345678901234567\"}", "extra", "24 bytes");
@@ -145,6 +152,11 @@ static void test_items_are_named(void **state)
 	(void)state;
 	refuses("\"tags\":[\"a\",\"\"]", "tags[1]", "1 to 1000");
 	refuses("\"tags\":[\"a\\u0001\"]", "tags[0]", "string");
+	char text[FIELD_ITEM_MAX + 64];
+	snprintf(text, sizeof(text), "\"tags\":[\"%0*d\"]", FIELD_ITEM_MAX, 0);
+	takes(text);
+	snprintf(text, sizeof(text), "\"tags\":[\"%0*d\"]", FIELD_ITEM_MAX + 1, 0);
+	refuses(text, "tags[0]", "1 to 1000");
 	refuses("\"needs\":[\"x\"]", "needs[0]", "UUID");
 	refuses("\"shades\":[\"red\",\"pink\"]", "shades[1]", "red, green or blue");
 	refuses("\"colour\":\"pink\"", "colour", "red, green or blue");
@@ -153,6 +165,7 @@ static void test_items_are_named(void **state)
 static void test_controls(void **state)
 {
 	(void)state;
+	takes("\"note\":\"\\ta\\r\\nb\"");
 	refuses("\"note\":\"a\\u0007\"", "note", "control");
 	refuses("\"note\":\"a\\u007f\"", "note", "control");
 }
@@ -240,6 +253,55 @@ static void test_all_faults_in_one_answer(void **state)
 	assert_string_equal(errors.errors[0].detail, "is missing");
 }
 
+enum { OWN_NAME, OWN_KIND, OWN_SIZE, OWN_FIELDS };
+static const struct field own_fields[OWN_FIELDS] = {
+    [OWN_NAME] = {"name", FIELD_STRING, FIELD_REQUIRED | FIELD_CREATE | FIELD_PATCH, .max = 9},
+    [OWN_KIND] = {"kind", FIELD_ANY, FIELD_REQUIRED | FIELD_CREATE, .max = 9},
+    [OWN_SIZE] = {"size", FIELD_INT, FIELD_REQUIRED, .max = 9}};
+static const struct schema made = SCHEMA("Own", own_fields, .only = FIELD_CREATE);
+static const struct schema changed = SCHEMA("Own", own_fields, .only = FIELD_PATCH);
+
+static void test_only_what_may_be_said_is_read(void **state)
+{
+	(void)state;
+	read_body(&made, "{\"name\":\"a\",\"kind\":[1]}");
+	assert_int_equal(errors.error_count, 0);
+	assert_string_equal(values[OWN_KIND].as.text.data, "[1]");
+	assert_false(values[OWN_SIZE].given);
+	read_body(&made, "{\"name\":\"a\",\"kind\":\"long and longer\",\"size\":1}");
+	assert_int_equal(errors.error_count, 2);
+	assert_string_equal(errors.errors[0].field, "kind");
+	assert_string_equal(errors.errors[1].field, "size");
+	assert_string_equal(errors.errors[1].detail, "is not a field that can be set here");
+	assert_true(schema_has(&made, "kind"));
+	assert_false(schema_has(&made, "size"));
+	assert_false(schema_has(&changed, "kind"));
+	assert_false(schema_has(&changed, "other"));
+	assert_true(schema_has(&schema, "count"));
+}
+
+static void test_a_change_need_not_say_what_is_required(void **state)
+{
+	(void)state;
+	read_body(&changed, "{}");
+	assert_int_equal(errors.error_count, 0);
+	read_body(&changed, "{\"name\":null}");
+	assert_int_equal(errors.error_count, 1);
+	read_body(&made, "{\"name\":\"a\"}");
+	assert_int_equal(errors.error_count, 1);
+	assert_string_equal(errors.errors[0].field, "kind");
+	assert_string_equal(errors.errors[0].detail, "is missing");
+}
+
+static void test_each_type_has_a_word(void **state)
+{
+	(void)state;
+	static const char *const words[] = {"string", "text", "secret", "word",   "int",  "real",
+					    "bool",   "id",   "time",   "object", "list", "any"};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		assert_string_equal(field_type_word((enum field_type)(FIELD_STRING + i)), words[i]);
+}
+
 static void test_no_object(void **state)
 {
 	(void)state;
@@ -290,6 +352,9 @@ int main(void)
 	    cmocka_unit_test(test_numbers_that_json_c_would_change),
 	    cmocka_unit_test(test_unknown_names),
 	    cmocka_unit_test(test_all_faults_in_one_answer),
+	    cmocka_unit_test(test_only_what_may_be_said_is_read),
+	    cmocka_unit_test(test_a_change_need_not_say_what_is_required),
+	    cmocka_unit_test(test_each_type_has_a_word),
 	    cmocka_unit_test(test_no_object),
 	    cmocka_unit_test(test_times),
 	};
