@@ -127,7 +127,7 @@ bool field_takes_text(const struct field *field, const char *text)
 		return is_word(field->words, text);
 	size_t count = utf8_count(text, strlen(text));
 	return (int64_t)count >= field->min && (int64_t)count <= field->max &&
-	       !has_bad_control(text, field->type == FIELD_TEXT);
+	       !has_bad_control(text, field->type);
 }
 
 static void refuse_word(const struct reading *r)

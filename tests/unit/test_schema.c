@@ -293,6 +293,20 @@ static void test_a_change_need_not_say_what_is_required(void **state)
 	assert_string_equal(errors.errors[0].detail, "is missing");
 }
 
+static void test_text_from_elsewhere_is_held_to_the_row_too(void **state)
+{
+	(void)state;
+	assert_true(field_takes_text(&fields[NAME], "ab"));
+	assert_true(field_takes_text(&fields[NAME], "ééééé"));
+	assert_false(field_takes_text(&fields[NAME], "a"));
+	assert_false(field_takes_text(&fields[NAME], "abcdef"));
+	assert_false(field_takes_text(&fields[NAME], "a\nb"));
+	assert_true(field_takes_text(&fields[NOTE], "a\nb"));
+	assert_false(field_takes_text(&fields[NOTE], "a\x01"));
+	assert_true(field_takes_text(&fields[COLOUR], "blue"));
+	assert_false(field_takes_text(&fields[COLOUR], "pink"));
+}
+
 static void test_each_type_has_a_word(void **state)
 {
 	(void)state;
@@ -354,6 +368,7 @@ int main(void)
 	    cmocka_unit_test(test_all_faults_in_one_answer),
 	    cmocka_unit_test(test_only_what_may_be_said_is_read),
 	    cmocka_unit_test(test_a_change_need_not_say_what_is_required),
+	    cmocka_unit_test(test_text_from_elsewhere_is_held_to_the_row_too),
 	    cmocka_unit_test(test_each_type_has_a_word),
 	    cmocka_unit_test(test_no_object),
 	    cmocka_unit_test(test_times),
