@@ -511,6 +511,14 @@ static void test_the_metrics_token_comes_from_its_file(void **state)
 	with_metrics_file("short\n", &auth, ERR_INVALID);
 	with_metrics_file("0123456789abcdef\nand more\n", &auth, ERR_INVALID);
 	with_metrics_file("", &auth, ERR_INVALID);
+	char large[4098];
+	memset(large, 'x', sizeof(large));
+	large[4097] = '\0';
+	with_metrics_file(large, &auth, ERR_TOO_LARGE);
+	large[4096] = '\0';
+	with_metrics_file(large, &auth, ERR_OK);
+	assert_true(auth_is_metrics_token(auth, large, 4096));
+	auth_free(auth);
 }
 
 static void test_a_metrics_token_that_cannot_be_read_is_an_error(void **state)

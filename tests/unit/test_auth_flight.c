@@ -111,10 +111,25 @@ static void test_no_flight_is_released_before_it_has_landed(void **state)
 	flights_release(&all);
 }
 
+static void test_nothing_beyond_the_shards_is_touched(void **state)
+{
+	(void)state;
+	struct {
+		struct flights all;
+		unsigned char behind[sizeof(struct flights) / FLIGHT_SHARDS];
+	} memory;
+	memset(&memory, 0xa5, sizeof(memory));
+	flights_init(&memory.all);
+	flights_release(&memory.all);
+	for (size_t i = 0; i < sizeof(memory.behind); i++)
+		assert_int_equal(memory.behind[i], 0xa5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_every_shard_works_in_memory_that_was_used),
+	    cmocka_unit_test(test_nothing_beyond_the_shards_is_touched),
 	    cmocka_unit_test(test_who_waits_no_longer_keeps_no_flight),
 	    cmocka_unit_test(test_no_flight_is_released_before_it_has_landed),
 	};
