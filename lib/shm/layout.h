@@ -15,13 +15,16 @@
 #include <stdint.h>
 
 #include "shm/scoreboard.h"
+#include "shm/windows.h"
 
 enum {
 	LAYOUT_MAGIC = 0x5a69676d, /* "Zigm" */
 	LINE_SIZE = 64,
 	SLOT_ALIGN = 4096, /* so that a dead process's slots are whole pages */
-	COUNTER_ROOM = 64,
+	COUNTER_ROOM = 128,
 	GAUGE_ROOM = 32,
+	WINDOW_SETS = 8192,
+	WINDOW_WAYS = 16,
 	NAME_WORDS = SCOREBOARD_ROUTE_NAME / 8,
 };
 
@@ -88,8 +91,15 @@ struct shm_name {
 	_Atomic uint64_t words[NAME_WORDS];
 };
 
+/* windows.c says what the words mean.  What is 0 is free. */
+struct shm_window_set {
+	alignas(LINE_SIZE) _Atomic uint64_t owners[WINDOW_WAYS];
+	_Atomic uint64_t counts[WINDOW_WAYS];
+};
+
 struct shm_board {
 	struct shm_header header;
+	uint8_t window_secret[WINDOW_SECRET_LEN]; /* never changes */
 
 	/* Odd while ziggied retires a process. */
 	alignas(LINE_SIZE) _Atomic uint64_t sequence;
@@ -103,6 +113,7 @@ struct shm_board {
 	struct shm_process processes[SCOREBOARD_PROCESSES];
 	struct shm_name names[SCOREBOARD_ROUTES];
 	struct shm_counts retired;
+	struct shm_window_set windows[WINDOW_SETS];
 };
 
 enum {

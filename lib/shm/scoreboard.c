@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,8 +108,15 @@ enum err scoreboard_create(unsigned processes, struct scoreboard **out, struct e
 	if (err != ERR_OK)
 		return err;
 	err = map_board(fd, file_size(processes), out, why);
-	if (err != ERR_OK)
+	if (err != ERR_OK) {
 		close(fd);
+		return err;
+	}
+	if (getrandom((*out)->map->window_secret, WINDOW_SECRET_LEN, 0) != WINDOW_SECRET_LEN) {
+		err = err_errno(why, "can't get random bytes for the scoreboard");
+		scoreboard_free(*out);
+		*out = NULL;
+	}
 	return err;
 }
 

@@ -11,6 +11,7 @@
  *	retired totals, restarts	ziggied
  *	route names			anybody, by compare-and-swap, the same bytes
  *	epoch, interest, breakers	anybody, by atomic operations
+ *	windows (shm/windows.h)		anybody, by compare-and-swap
  *
  * Counters never fall: when a process has died, ziggied adds its counters to the
  * retired totals and frees its row (scoreboard_retire()).  Readers take totals
@@ -42,7 +43,7 @@
 #include "base/error.h"
 
 /* Changes whenever the meaning of a byte in the shared memory changes. */
-#define SCOREBOARD_VERSION 1
+#define SCOREBOARD_VERSION 2
 
 enum {
 	SCOREBOARD_ROUTES = 256,
