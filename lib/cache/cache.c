@@ -90,6 +90,14 @@ enum err cache_publish(struct cache *c, const struct cache_key *key, const void 
 	return memcached_publish(c->memcached, key, bytes, len, ttl_ms, why);
 }
 
+enum err cache_count(struct cache *c, const struct cache_key *key, int64_t ttl_ms, uint64_t *number,
+		     struct errmsg *why)
+{
+	if (c->memcached == NULL)
+		return err_set(why, ERR_UNAVAILABLE, "no memcached is configured");
+	return memcached_add_one(c->memcached, key, ttl_ms, number, why);
+}
+
 enum err cache_check(struct cache *c, struct errmsg *why)
 {
 	if (c->memcached == NULL)

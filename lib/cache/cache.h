@@ -103,6 +103,14 @@ enum err cache_fetch(struct cache *c, const struct cache_key *key, struct cache_
 enum err cache_publish(struct cache *c, const struct cache_key *key, const void *bytes, size_t len,
 		       int64_t ttl_ms, struct errmsg *why);
 
+/*
+ * Adds one to a counter in memcached that all hosts share, and says which number that
+ * was, from 1.  memcached keeps it for ttl_ms from the first, or until it is restarted or
+ * short of room.  ERR_UNAVAILABLE as above; then it may have been counted or not.
+ */
+enum err cache_count(struct cache *c, const struct cache_key *key, int64_t ttl_ms, uint64_t *number,
+		     struct errmsg *why);
+
 /* Asks every server for nothing in particular; waits for one time limit at most. */
 enum err cache_check(struct cache *c, struct errmsg *why);
 /* As far as is known without asking: configured, and no server is being left alone. */

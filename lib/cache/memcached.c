@@ -213,6 +213,7 @@ struct exchange {
 	const char *frame;          /* of a set: the framed value */
 	size_t frame_len;
 	time_t expires_s;
+	uint64_t number; /* of a count: what it has come to */
 	bool mismatched; /* the value was another key's, or not ours */
 };
 
@@ -249,6 +250,21 @@ static memcached_return_t exchange_set(memcached_st *mc, struct exchange *x)
 			     0);
 }
 
+/* memcached begins no counter by itself; of those who find none one adds it, as 1. */
+static memcached_return_t exchange_count(memcached_st *mc, struct exchange *x)
+{
+	static const char first[] = "1";
+	memcached_return_t rc = memcached_increment(mc, x->key->hex, CACHE_KEY_HEX, 1, &x->number);
+	if (rc != MEMCACHED_NOTFOUND)
+		return rc;
+	rc = memcached_add(mc, x->key->hex, CACHE_KEY_HEX, first, sizeof(first) - 1, x->expires_s,
+			   0);
+	x->number = 1;
+	if (rc != MEMCACHED_NOTSTORED)
+		return rc;
+	return memcached_increment(mc, x->key->hex, CACHE_KEY_HEX, 1, &x->number);
+}
+
 enum outcome { ANSWERED, REFUSED, FAILED };
 
 /* REFUSED: the server is there but would not do it. */
@@ -267,6 +283,11 @@ static enum outcome outcome_of(memcached_return_t rc)
 	default:
 		return FAILED;
 	}
+}
+
+static time_t expiry_s(int64_t ttl_ms)
+{
+	return (time_t)((ttl_ms + MS_PER_S - 1) / MS_PER_S);
 }
 
 static enum outcome try_exchange(struct memcached *m, struct handle *h, exchange_function *function,
@@ -371,12 +392,24 @@ enum err memcached_publish(struct memcached *m, const struct cache_key *key, con
 	struct exchange x = {.key = key,
 			     .frame = frame,
 			     .frame_len = FRAME_LEN + len,
-			     .expires_s = (time_t)((ttl_ms + MS_PER_S - 1) / MS_PER_S)};
+			     .expires_s = expiry_s(ttl_ms)};
 	memcached_return_t rc = MEMCACHED_FAILURE;
 	enum err err = exchange(m, exchange_set, &x, &rc, why);
 	free(frame);
 	if (err == ERR_OK)
 		atomic_fetch_add_explicit(&m->stores, 1, memory_order_relaxed);
+	return err;
+}
+
+enum err memcached_add_one(struct memcached *m, const struct cache_key *key, int64_t ttl_ms,
+			   uint64_t *number, struct errmsg *why)
+{
+	struct exchange x = {.key = key, .expires_s = expiry_s(ttl_ms)};
+	memcached_return_t rc = MEMCACHED_FAILURE;
+	enum err err = exchange(m, exchange_count, &x, &rc, why);
+	if (err == ERR_OK && rc == MEMCACHED_NOTFOUND)
+		return err_set(why, ERR_UNAVAILABLE, "memcached loses its counters at once");
+	*number = x.number;
 	return err;
 }
 

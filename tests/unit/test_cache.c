@@ -7,6 +7,7 @@
 /* clang-format on */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,14 @@ static int64_t fetch_ms(struct cache *c)
 	return (clock_mono_ns() - start) / NS_PER_MS;
 }
 
+static uint64_t count_one(struct cache *c, const char *name, enum err expected)
+{
+	struct cache_key key = key_of(name);
+	uint64_t number = 0;
+	assert_int_equal(cache_count(c, &key, 60000, &number, NULL), expected);
+	return number;
+}
+
 static void test_server_lists(void **state)
 {
 	(void)state;
@@ -156,6 +165,7 @@ static void test_without_memcached(void **state)
 	struct cache *c = open_cache("");
 	assert_int_equal(publish(c, "a", "x"), ERR_UNAVAILABLE);
 	assert_int_equal(fetch(c, "a", text, sizeof(text)), ERR_UNAVAILABLE);
+	count_one(c, "a", ERR_UNAVAILABLE);
 	assert_int_equal(cache_check(c, NULL), ERR_UNAVAILABLE);
 	assert_false(cache_available(c));
 	cache_free(c);
@@ -479,6 +489,76 @@ static void test_several_servers_share_the_keys(void **state)
 	test_memcached_stop(&second);
 }
 
+static void test_all_count_with_one_counter(void **state)
+{
+	struct test_memcached *m = *state;
+	struct cache *c = open_cache_with(m->socket, PATIENT_MS);
+	struct cache *other = open_cache_with(m->socket, PATIENT_MS);
+	for (uint64_t i = 1; i < 20; i += 2) {
+		assert_int_equal(count_one(c, "a", ERR_OK), i);
+		assert_int_equal(count_one(other, "a", ERR_OK), i + 1);
+	}
+	assert_int_equal(count_one(c, "b", ERR_OK), 1);
+	test_memcached_kill(m);
+	count_one(c, "a", ERR_UNAVAILABLE);
+	assert_false(cache_available(c));
+	test_memcached_restart(m);
+	clock_test_shift(RETRY_MS * NS_PER_MS);
+	assert_int_equal(count_one(c, "a", ERR_OK), 1);
+	cache_free(c);
+	cache_free(other);
+}
+
+static void test_a_counter_ends_with_its_time(void **state)
+{
+	struct test_memcached *m = *state;
+	struct cache *c = open_cache_with(m->socket, PATIENT_MS);
+	struct cache_key key = key_of("brief");
+	uint64_t number = 0;
+	assert_int_equal(cache_count(c, &key, 1000, &number, NULL), ERR_OK);
+	/* memcached's clock ticks once a second, and a count does not lengthen the time. */
+	for (int i = 0; i < 50 && (number > 1 || i == 0); i++) {
+		test_sleep_ms(100);
+		assert_int_equal(cache_count(c, &key, 1000, &number, NULL), ERR_OK);
+	}
+	assert_int_equal(number, 1);
+	cache_free(c);
+}
+
+struct counting {
+	struct cache *cache;
+	_Atomic unsigned given[1600];
+};
+
+static void *counting_thread(void *context)
+{
+	struct counting *c = context;
+	struct cache_key key = key_of("many");
+	for (int i = 0; i < 200; i++) {
+		uint64_t number = 0;
+		if (cache_count(c->cache, &key, 60000, &number, NULL) == ERR_OK && number >= 1 &&
+		    number <= ARRAY_LEN(c->given))
+			atomic_fetch_add(&c->given[number - 1], 1);
+	}
+	return NULL;
+}
+
+/* The first of them begins the counter; nobody's count is lost then. */
+static void test_threads_count_each_number_once(void **state)
+{
+	enum { THREADS = 8 };
+	struct test_memcached *m = *state;
+	struct counting c = {.cache = open_cache_with(m->socket, PATIENT_MS)};
+	pthread_t threads[THREADS];
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, counting_thread, &c), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < ARRAY_LEN(c.given); i++)
+		assert_int_equal(c.given[i], 1);
+	cache_free(c.cache);
+}
+
 static int start_server(void **state)
 {
 	static struct test_memcached m;
@@ -512,6 +592,9 @@ int main(void)
 	    WITH_SERVER(test_a_late_answer_is_nobodys),
 	    WITH_SERVER(test_threads_have_their_own_connections),
 	    WITH_SERVER(test_several_servers_share_the_keys),
+	    WITH_SERVER(test_all_count_with_one_counter),
+	    WITH_SERVER(test_a_counter_ends_with_its_time),
+	    WITH_SERVER(test_threads_count_each_number_once),
 	};
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
 }
