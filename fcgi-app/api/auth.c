@@ -14,6 +14,7 @@
 #include "http/audit.h"
 #include "http/authenticate.h"
 #include "http/database.h"
+#include "http/limits.h"
 #include "http/request.h"
 #include "json/writer.h"
 #include "shm/scoreboard.h"
@@ -168,8 +169,10 @@ static enum err note_refusal(struct http_request *r, enum err refusal, struct er
 static enum err sign_in(struct http_request *r, struct user *user, char token[TOKEN_TEXT_SIZE],
 			int64_t lifetime_ms, struct errmsg *why)
 {
-	enum err err = check_password(r, text_of(&r->values[LOGIN_USERNAME]),
-				      text_of(&r->values[LOGIN_PASSWORD]), user, why);
+	const char *username = text_of(&r->values[LOGIN_USERNAME]);
+	enum err err = http_limit_account(r, username, why);
+	if (err == ERR_OK)
+		err = check_password(r, username, text_of(&r->values[LOGIN_PASSWORD]), user, why);
 	if (err != ERR_OK)
 		return err;
 	struct session session = {.r = r, .user = user, .now_us = clock_wall_us()};

@@ -11,6 +11,7 @@
 #include "host/service.h"
 #include "http/route.h"
 #include "http/router.h"
+#include "ratelimit/ratelimit.h"
 #include "shm/scoreboard.h"
 #include "store/hosts.h"
 #include "store/credentials.h"
@@ -68,6 +69,14 @@ static enum err init_host(struct app_parts *w, struct errmsg *why)
 	return host_service_new(&host, &w->app.host, why);
 }
 
+static enum err init_limits(struct app_parts *w, struct errmsg *why)
+{
+	struct ratelimit_options options = ratelimit_options_from_conf(w->app.conf);
+	options.scoreboard = w->app.scoreboard;
+	options.cache = w->app.cache;
+	return ratelimit_new(&options, &w->app.limits, why);
+}
+
 static enum err init_routes(struct app_parts *w, struct errmsg *why)
 {
 	enum err err = router_new(route_tables, route_table_count, &w->router, why);
@@ -109,6 +118,8 @@ enum err app_parts_init(struct app_parts *w, const struct conf *conf, const stru
 	if (err == ERR_OK)
 		err = init_host(w, why);
 	if (err == ERR_OK)
+		err = init_limits(w, why);
+	if (err == ERR_OK)
 		err = init_routes(w, why);
 	if (err == ERR_OK)
 		err = init_description(w, why);
@@ -120,6 +131,7 @@ void app_parts_release(struct app_parts *w)
 	description_free(w->description);
 	router_free(w->router);
 	free(w->route_ids);
+	ratelimit_free(w->app.limits);
 	if (w->app.host != NULL)
 		host_service_free(w->app.host);
 	if (w->app.cache != NULL)

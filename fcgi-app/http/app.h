@@ -14,6 +14,7 @@ struct conf;
 struct db_pool;
 struct description;
 struct host_service;
+struct ratelimit;
 struct router;
 struct scoreboard;
 
@@ -26,6 +27,7 @@ struct app {
 	struct cache *cache;
 	struct auth *auth;
 	struct host_service *host;
+	struct ratelimit *limits; /* NULL: nothing is limited */
 	struct scoreboard *scoreboard;
 	int64_t started_us;            /* wall time */
 	_Atomic bool ready;            /* warmed up */

@@ -16,6 +16,7 @@
 #include "base/strbuf.h"
 #include "http/app.h"
 #include "http/route.h"
+#include "ratelimit/ratelimit.h"
 #include "json/schema.h"
 
 enum { PATH_ARGS_MAX = 4 };
@@ -53,12 +54,13 @@ struct http_request {
 
 	struct principal principal; /* role ROLE_NONE when there is none */
 	const char *remote_addr;
-	char id[65];             /* the web server's request id, or our own */
-	char trace_id[33];       /* from traceparent; "" when there is none */
-	char span_id[17];        /* our own part of that trace */
-	const char *trace_flags; /* two hex digits of traceparent */
-	int64_t arrived_ns;      /* monotonic: when it came to the web server, as far as known */
-	int64_t started_ns;      /* monotonic: when a thread took it */
+	struct ratelimit_verdict limits; /* what counting the request came to */
+	char id[65];                     /* the web server's request id, or our own */
+	char trace_id[33];               /* from traceparent; "" when there is none */
+	char span_id[17];                /* our own part of that trace */
+	const char *trace_flags;         /* two hex digits of traceparent */
+	int64_t arrived_ns; /* monotonic: when it came to the web server, as far as known */
+	int64_t started_ns; /* monotonic: when a thread took it */
 	enum http_phase phase;
 	int64_t phase_since_ns;
 	int64_t spans[PHASE_COUNT];

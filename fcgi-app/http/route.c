@@ -51,6 +51,8 @@ const char *route_rate_word(enum route_rate rate)
 		return "none";
 	case RATE_READ:
 		return "read";
+	case RATE_WRITE:
+		return "write";
 	case RATE_LOGS:
 		return "logs";
 	case RATE_CONTROL:

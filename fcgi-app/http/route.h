@@ -53,7 +53,8 @@ enum route_others {
 
 enum route_rate {
 	RATE_NONE = 1,
-	RATE_READ,
+	RATE_READ, /* as a read of the family that the path is of */
+	RATE_WRITE,
 	RATE_LOGS,
 	RATE_CONTROL,
 	RATE_LOGIN,

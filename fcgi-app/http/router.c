@@ -50,6 +50,16 @@ const char *http_method_name(enum http_method method)
 	return "?";
 }
 
+void http_methods_list(unsigned allowed, struct strbuf *out)
+{
+	for (size_t i = 0; i < METHODS; i++)
+		if (allowed & (unsigned)methods[i].method & ~(unsigned)HTTP_OPTIONS) {
+			strbuf_adds(out, methods[i].name);
+			strbuf_adds(out, ", ");
+		}
+	strbuf_adds(out, "OPTIONS");
+}
+
 static size_t method_index(enum http_method method)
 {
 	return (size_t)__builtin_ctz((unsigned)method);

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/strbuf.h"
 #include "http/request.h"
 #include "http/route.h"
 
@@ -55,5 +56,7 @@ size_t router_index(const struct router *router, const struct route *route);
 /* "GET"; 0 for a method that we do not know. */
 enum http_method http_method_parse(const char *name);
 const char *http_method_name(enum http_method method);
+/* "GET, HEAD, OPTIONS": what a path takes, as Allow lists it. */
+void http_methods_list(unsigned allowed, struct strbuf *out);
 
 #endif

@@ -9,6 +9,8 @@
 #include "base/num.h"
 #include "conf/conf.h"
 #include "http/authenticate.h"
+#include "http/cors.h"
+#include "http/limits.h"
 #include "http/problem.h"
 #include "http/request.h"
 #include "http/response.h"
@@ -103,13 +105,19 @@ void http_classify(const struct app *app, struct http_input *in)
 
 static void add_allow(struct http_response *response, unsigned allowed)
 {
-	static const enum http_method order[] = {HTTP_GET, HTTP_HEAD,  HTTP_POST,
-						 HTTP_PUT, HTTP_PATCH, HTTP_DELETE};
 	strbuf_adds(&response->headers, "Allow: ");
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
-		if (allowed & order[i])
-			strbuf_addf(&response->headers, "%s, ", http_method_name(order[i]));
-	strbuf_adds(&response->headers, "OPTIONS\r\n");
+	http_methods_list(allowed, &response->headers);
+	strbuf_adds(&response->headers, "\r\n");
+}
+
+/* What the path takes; to a browser also whether another site's page may ask for it. */
+static void answer_options(const struct http_request *r, struct http_response *response,
+			   unsigned allowed)
+{
+	response->status = 204;
+	add_allow(response, allowed);
+	if (cors_is_preflight(r))
+		cors_preflight_headers(r, response, allowed);
 }
 
 static bool media_type_is(const char *content_type, const char *wanted)
@@ -170,6 +178,18 @@ static enum err read_body(struct http_request *r, struct http_response *response
 	return *answered ? http_respond_fields(r, response, &errors) : ERR_OK;
 }
 
+/* Whoever may not do it counts as well, or guessing would be free. */
+static enum err admit(struct http_request *r, struct errmsg *why)
+{
+	struct errmsg refusal = ERRMSG_INIT;
+	http_phase_enter(r, PHASE_AUTH);
+	enum err err = http_authenticate(r, why);
+	http_phase_enter(r, PHASE_HANDLER);
+	if (err_http_status(err) < 500 && http_limit(r, &refusal) != ERR_OK)
+		return err_set(why, ERR_RATE_LIMITED, "%s", refusal.text);
+	return err;
+}
+
 /* Everything that can go wrong comes out as an error; a filled response is ERR_OK. */
 static enum err answer(struct http_request *r, struct http_response *response,
 		       const struct http_input *in, struct errmsg *why)
@@ -188,8 +208,7 @@ static enum err answer(struct http_request *r, struct http_response *response,
 	if (match.allowed == 0)
 		return err_set(why, ERR_NOT_FOUND, "there is nothing at this path");
 	if (r->method == HTTP_OPTIONS) {
-		add_allow(response, match.allowed);
-		response->status = 204;
+		answer_options(r, response, match.allowed);
 		return ERR_OK;
 	}
 	if (match.route == NULL) {
@@ -199,9 +218,7 @@ static enum err answer(struct http_request *r, struct http_response *response,
 	r->route = match.route;
 	memcpy(r->path_args, match.args, sizeof(r->path_args));
 	r->path_arg_count = match.arg_count;
-	http_phase_enter(r, PHASE_AUTH);
-	err = http_authenticate(r, why);
-	http_phase_enter(r, PHASE_HANDLER);
+	err = admit(r, why);
 	if (err == ERR_OK)
 		err = check_media_type(r, why);
 	if (err != ERR_OK)
@@ -336,6 +353,8 @@ void http_serve(struct app *app, struct http_thread *thread, const struct http_i
 		err = err_set(&why, ERR_NOMEM, "the answer does not fit into memory");
 	if (err != ERR_OK)
 		answer_error(&r, &response, err, &why);
+	http_limit_headers(&r, &response);
+	cors_headers(&r, &response);
 
 	response_head(&r, &response, &thread->out.head);
 	thread->headers = response.headers;

@@ -8,8 +8,8 @@
 
 #include "base/assert.h"
 #include "base/io.h"
-#include "base/log.h"
 #include "conf/conf_value.h"
+#include "conf/conf_words.h"
 
 enum { FILE_MAX = 1 << 20, NAME_MAX_LEN = 64 };
 
@@ -63,16 +63,6 @@ enum err conf_init(struct conf *c, struct errmsg *why)
 	return ERR_OK;
 }
 
-/* A row bounds a text's length; this is what else a value must be. */
-static enum err check_words(enum conf_id id, const char *text, struct errmsg *why)
-{
-	enum log_level level;
-	if (id != CONF_log_level || log_level_parse(text, &level))
-		return ERR_OK;
-	return err_set(why, ERR_INVALID,
-		       "\"%.60s\" is not allowed; allowed: debug, info, warning, error", text);
-}
-
 enum err conf_set(struct conf *c, enum conf_id id, const char *text, const char *source,
 		  struct errmsg *why)
 {
@@ -81,7 +71,7 @@ enum err conf_set(struct conf *c, enum conf_id id, const char *text, const char 
 	struct errmsg detail = ERRMSG_INIT;
 	enum err err = conf_value_parse(row, text, &fresh.number, &detail);
 	if (err == ERR_OK)
-		err = check_words(id, text, &detail);
+		err = conf_check_words(id, text, &detail);
 	if (err != ERR_OK)
 		return err_set(why, err, "%s: %s: %s", source, row->name, detail.text);
 	fresh.text = strdup(text);
@@ -326,6 +316,11 @@ static enum err check_together(const struct conf *c, struct errmsg *why)
 		return err_set(why, ERR_INVALID,
 			       "db_pool_max is %lld, but each of %u workers needs a connection",
 			       (long long)conf_number(c, db_pool_max), conf_workers(c));
+	if (strcmp(conf_text(c, ratelimit_scope), "fleet") == 0 &&
+	    conf_text(c, memcached)[0] == '\0')
+		return err_set(
+		    why, ERR_INVALID,
+		    "ratelimit_scope is fleet, but memcached names no server to count at");
 	return ERR_OK;
 }
 

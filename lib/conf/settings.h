@@ -79,4 +79,22 @@ ROW(token_cache_size,   UINT,     "4096",    64,    1048576,  "tokens",    RELOA
 ROW(password_hashes,    UINT,     "2",       1,     64,       "hashes",    RELOAD,  "Password hashes that a worker computes at once, half of its threads at most; each takes 64 MB.")
 ROW(open_registration,  BOOL,     "no",      0,     1,        "",          RELOAD,  "Whether anybody may make an account of the role user; an administrator always can.")
 ROW(metrics_token_file, PATH,     "",        0,     4095,     "",          RELOAD,  "File with the token that opens /metrics to other than loopback clients; empty allows loopback and admins only.")
+
+/* Other sites */
+ROW(cors_origins,       TEXT,     "",        0,     2048,     "",          RELOAD,  "Origins whose pages may call the API from a browser, separated by commas: https://dash.example.org; empty allows none.")
+
+/* Limits */
+ROW(ratelimit_enabled,  BOOL,     "yes",     0,     1,        "",          RELOAD,  "Whether requests are limited at all.")
+ROW(ratelimit_scope,    TEXT,     "host",    1,     16,       "",          RELOAD,  "host: each host counts for itself; fleet: all hosts that share memcached count together.")
+ROW(ratelimit_read,     UINT,     "60",      0,     1000000000, "requests", RELOAD, "Reads a minute, for each principal and route of the legacy family; 0 for no limit, here and below.")
+ROW(ratelimit_read_v1,  UINT,     "300",     0,     1000000000, "requests", RELOAD, "Reads a minute, for each principal and route of /api/v1.")
+ROW(ratelimit_write,    UINT,     "300",     0,     1000000000, "requests", RELOAD, "Writes a minute, for each principal and route of /api/v1.")
+ROW(ratelimit_logs,     UINT,     "30",      0,     1000000000, "requests", RELOAD, "Requests a minute for logs, ports and other costly lists, for each principal and route.")
+ROW(ratelimit_control,  UINT,     "10",      0,     1000000000, "requests", RELOAD, "Starts, stops, restarts and the like a minute, for each principal and route.")
+ROW(ratelimit_login,    UINT,     "10",      0,     1000000000, "requests", RELOAD, "Attempts to sign in a minute from one address.")
+ROW(ratelimit_login_account, UINT, "20",     0,     1000000000, "requests", RELOAD, "Attempts to sign in a minute to one account, existing or not.")
+ROW(ratelimit_account,  UINT,     "5",       0,     1000000000, "requests", RELOAD, "Registrations, changes of a password and deletions of users an hour, for each principal and route.")
+ROW(ratelimit_search,   UINT,     "100",     0,     1000000000, "requests", RELOAD, "Searches a minute, for each principal and route.")
+ROW(ratelimit_ingest,   UINT,     "10",      0,     1000000000, "requests", RELOAD, "Ingestions a minute, for each principal and route.")
+ROW(ratelimit_total,    UINT,     "1000",    0,     1000000000, "requests", RELOAD, "Requests a minute over all limited routes, for each user or API key.")
 /* clang-format on */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "shm/windows.h"
 
 struct page {
 	struct strbuf *out;
@@ -190,6 +191,17 @@ static void programs(const struct page *p, const struct scoreboard_totals *t)
 	sample(p, "ziggie_generation", "", t->generation);
 }
 
+/* Sampled, not summed: the table is one for all processes. */
+static void limits(const struct page *p, const struct scoreboard *board)
+{
+	int64_t minute = clock_wall_us() / US_PER_S / 60;
+	unsigned fill = windows_fill(board, (uint32_t)minute);
+	family(p, "ziggie_ratelimit_table_used_ratio", "gauge",
+	       "How much of the table of windows is in use, 0 to 1; estimated.");
+	strbuf_addf(p->out, "ziggie_ratelimit_table_used_ratio %u.%03u\n", fill / 1000,
+		    fill % 1000);
+}
+
 static void memory(const struct page *p, const struct scoreboard *board)
 {
 	struct scoreboard_process processes[SCOREBOARD_PROCESSES];
@@ -219,6 +231,7 @@ enum err metrics_render(const struct scoreboard *board, bool openmetrics, struct
 		requests(&page, totals);
 		values(&page, totals);
 		programs(&page, totals);
+		limits(&page, board);
 		memory(&page, board);
 		if (openmetrics)
 			strbuf_adds(out, "# EOF\n");

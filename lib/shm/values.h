@@ -61,6 +61,22 @@ COUNTER(token_reads,         "ziggie_token_lookups_total", "result=\"database\""
 COUNTER(token_grace,         "ziggie_token_lookups_total", "result=\"grace\"", "Tokens checked, by how.")
 COUNTER(token_unknown,       "ziggie_token_lookups_total", "result=\"unknown\"", "Tokens checked, by how.")
 
+/* Rate limits */
+COUNTER(limit_admitted,      "ziggie_ratelimit_admitted_total", "", "Requests that counted, and were within all limits.")
+COUNTER(limit_refused_read,   "ziggie_ratelimit_refused_total", "class=\"read\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_read_v1, "ziggie_ratelimit_refused_total", "class=\"read-v1\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_write,  "ziggie_ratelimit_refused_total", "class=\"write\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_logs,   "ziggie_ratelimit_refused_total", "class=\"logs\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_control, "ziggie_ratelimit_refused_total", "class=\"control\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_login,  "ziggie_ratelimit_refused_total", "class=\"login\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_login_account, "ziggie_ratelimit_refused_total", "class=\"login-account\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_account, "ziggie_ratelimit_refused_total", "class=\"account\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_search, "ziggie_ratelimit_refused_total", "class=\"search\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_ingest, "ziggie_ratelimit_refused_total", "class=\"ingest\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_refused_total,  "ziggie_ratelimit_refused_total", "class=\"total\"", "Requests refused with 429, by the limit that was reached.")
+COUNTER(limit_uncounted,     "ziggie_ratelimit_uncounted_total", "", "Requests admitted without being counted, as the table had no room.")
+COUNTER(limit_alone,         "ziggie_ratelimit_alone_total", "", "Requests that this host counted alone, as memcached did not answer.")
+
 GAUGE(connections,           "ziggie_connections", "", "Connections from the web server that are open.")
 GAUGE(queued,                "ziggie_requests_queued", "", "Complete requests that wait for a thread.")
 GAUGE(pool_in_use,           "ziggie_pool_connections", "state=\"in_use\"", "Database connections.")

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "conf/conf.h"
 
 static char file[] = "/tmp/zg-conf-XXXXXX";
@@ -98,12 +99,50 @@ static void test_errors_name_file_line_key_and_range(void **state)
 	expect_refusal("log_requests = maybe", "yes or no");
 	expect_refusal("log_file = \"open", "closing quote");
 	expect_refusal("log_level = loud", "debug, info, warning, error");
+	expect_refusal("ratelimit_scope = all", "allowed: host, fleet");
+	expect_refusal("ratelimit_scope = fleet\nmemcached =", "memcached names no server");
 	expect_refusal("db_pool_min = 50", "above db_pool_max");
 	expect_refusal("workers = 4\ndb_pool_min = 2\ndb_pool_max = 3", "each of 4 workers");
 	expect_refusal(
 	    "socket = /x/0123456789012345678901234567890123456789012345678901234567890123"
 	    "456789012345678901234567890123456789012345678901234567890123456789",
 	    "1 to 107 characters");
+}
+
+static void test_origins_are_whole_and_listed(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {
+	    "*",
+	    "https://*.example.org",
+	    "example.org",
+	    "https://",
+	    "https://Example.org",
+	    "https://a.example/",
+	    "https://a.example/p",
+	    "null",
+	    "ftp://a.example",
+	    "https://a b",
+	    "https://u@a.example",
+	    "https://a?b",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char text[128];
+		snprintf(text, sizeof(text), "cors_origins = https://good.example, %s", bad[i]);
+		expect_refusal(text, "origins as browsers write them");
+	}
+	static const char *const good[] = {
+	    "",
+	    "https://a.example",
+	    "http://localhost:3000,https://b-1.example:8443",
+	    " https://a.example ,  http://[::1]:8080 ",
+	    "https://a.example http://10.0.0.1",
+	};
+	struct conf c;
+	assert_int_equal(conf_init(&c, NULL), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_int_equal(conf_set(&c, CONF_cors_origins, good[i], "test", NULL), ERR_OK);
+	conf_release(&c);
 }
 
 static void test_check_reports_every_error(void **state)
@@ -194,6 +233,7 @@ int main(void)
 	    cmocka_unit_test(test_defaults_are_allowed),
 	    cmocka_unit_test(test_later_sources_win),
 	    cmocka_unit_test(test_errors_name_file_line_key_and_range),
+	    cmocka_unit_test(test_origins_are_whole_and_listed),
 	    cmocka_unit_test(test_check_reports_every_error),
 	    cmocka_unit_test(test_what_is_printed_can_be_read),
 	    cmocka_unit_test(test_missing_file_is_an_error),

@@ -97,6 +97,12 @@ static void prepare_settings(struct whole_worker *w)
 	/* Nor because the machine is slow. */
 	whole_worker_set(w, CONF_memcached_timeout, "10s");
 	whole_worker_set(w, CONF_queue_target, "60s");
+	/* Requests are counted, and never too many. */
+	whole_worker_set(w, CONF_ratelimit_read, "1000000");
+	whole_worker_set(w, CONF_ratelimit_logs, "1000000");
+	whole_worker_set(w, CONF_ratelimit_login, "1000000");
+	whole_worker_set(w, CONF_ratelimit_login_account, "1000000");
+	whole_worker_set(w, CONF_ratelimit_total, "1000000");
 	/* What is one step old is asked for anew. */
 	whole_worker_set(w, CONF_l1_ttl, "100ms");
 	whole_worker_set(w, CONF_token_cache_ttl, "100ms");
