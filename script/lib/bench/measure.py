@@ -1,7 +1,7 @@
 """What is measured, group by group, and what must come out."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Callable
 
@@ -11,7 +11,7 @@ from bench.report import Judgement, Table, load_table, ratio_of
 
 CLIENTS = 100
 MANY_CLIENTS = 1000
-HEALTH, PROCESSES = "/api/health", "/api/system/processes"
+HEALTH, PROCESSES, PORTS = "/api/health", "/api/system/processes", "/api/system/ports"
 ROUTES = ("stats", "info", "processes", "network", "disk", "ports")
 NAMES = {"static": "nginx, static file", "bare": "bare FastCGI", "php": "php-fpm",
          "cached": "php-fpm, memcached", "read": "php-fpm, mysqli read",
@@ -76,12 +76,16 @@ def _paths(size_name, ziggie_path, *php):
     return paths
 
 
-def ratio(what, runs, peer, aim):
-    ratio = ratio_of([seen.rate for seen in runs[NAMES["ziggie"]]],
-                     [seen.rate for seen in runs[NAMES[peer]]])
-    errors = sum(seen.errors for seen in runs[NAMES["ziggie"]])
+def _compared(what, mine, others, aim):
+    """Both are rounds of loads that were taken in turn."""
+    ratio = ratio_of([seen.rate for seen in mine], [seen.rate for seen in others])
+    errors = sum(seen.errors for seen in mine)
     measured = f"{ratio:.2f}" + (f", {errors} errors" if errors else "")
-    return Judgement(f"{what}, × {NAMES[peer]}", measured, f"≥ {aim}", ratio >= aim and not errors)
+    return Judgement(what, measured, f"≥ {aim}", ratio >= aim and not errors)
+
+
+def ratio(what, runs, peer, aim):
+    return _compared(f"{what}, × {NAMES[peer]}", runs[NAMES["ziggie"]], runs[NAMES[peer]], aim)
 
 
 def _p99(loads, what, limit_ms):
@@ -224,6 +228,55 @@ def scan_processes(bench):
     ]
 
 
+def _turned(seen, seconds):
+    """A load of refusals: those are what is counted, and what is served is an error, but for the
+    one request that each window admits."""
+    served = seen.requests - seen.status
+    return replace(seen, rate=seen.status / seconds,
+                   status=max(0, served - (seconds // 60 + 2)))
+
+
+def refusals(bench):
+    """429 beside health: what is refused must cost no more than the cheapest answer."""
+    title = f"Refusals (429) of {PORTS}, {CLIENTS} clients"
+    print(f"\n{title}")
+    bench.stack.change(ratelimit_logs="1")
+    served, refused = f"Ziggie {HEALTH}", f"Ziggie {PORTS}, refused"
+    paths = {served: HEALTH, refused: PORTS}
+    runs = {served: [], refused: []}
+    for number in range(bench.given.rounds):
+        for name in sorted(paths, reverse=number % 2):
+            seen = bench.load(paths[name], CLIENTS, bench.given.seconds)
+            if name == refused:
+                seen = _turned(seen, bench.given.seconds)
+            runs[name].append(seen)
+            print(f"  {number + 1}/{bench.given.rounds} {name:<28} {seen.rate:>9,.0f}/s   "
+                  f"errors {seen.errors}", flush=True)
+    bench.stack.change()
+    return [load_table(title, runs)], [
+        _compared(f"refusals, × {HEALTH}", runs[refused], runs[served], 0.9)]
+
+
+def limiter(bench):
+    """The same with the limiter off: each round reloads, and warms up what the reload made cold."""
+    title = f"GET {PROCESSES} with the limiter on and off, {CLIENTS} clients"
+    print(f"\n{title}")
+    runs = {"Ziggie, limiter off": [], "Ziggie, limiter on": []}
+    modes = list(zip(runs, ("no", "yes")))
+    for number in range(bench.given.rounds):
+        for name, enabled in modes[::1 if number % 2 else -1]:
+            bench.stack.change(ratelimit_enabled=enabled)
+            bench.load(PROCESSES, CLIENTS, 1)
+            seen = bench.load(PROCESSES, CLIENTS, bench.given.seconds)
+            runs[name].append(seen)
+            print(f"  {number + 1}/{bench.given.rounds} {name:<28} {seen.rate:>9,.0f}/s   "
+                  f"errors {seen.errors}", flush=True)
+    bench.stack.change()
+    return [load_table(title, runs)], [
+        _compared(f"{PROCESSES}, limiter on × off", runs["Ziggie, limiter on"],
+                  runs["Ziggie, limiter off"], 0.95)]
+
+
 @dataclass
 class Group:
     run: Callable
@@ -238,5 +291,7 @@ GROUPS = {
     "validate": Group(validate),
     "routes": Group(routes),
     "clients": Group(clients),
+    "refusals": Group(refusals),
+    "limiter": Group(limiter),
     "scan": Group(scan_processes, behind_nginx=False),
 }

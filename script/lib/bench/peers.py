@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import resource
+import signal
 import socket
 import time
 
@@ -33,6 +35,12 @@ def _memcached_set(path, key, value):
         raise BenchError(f"memcached does not store {key}: {answer.decode(errors='replace')}")
 
 
+# The limiter is on, and nothing measured meets a limit.
+NEVER_MET = {f"ratelimit_{name}": "1000000000" for name in (
+    "read", "read_v1", "write", "logs", "control", "login", "login_account", "account", "search",
+    "ingest", "total")}
+
+
 class Stack:
     """A private Ziggie from script/server, run in the foreground as our child."""
 
@@ -44,7 +52,8 @@ class Stack:
         children.start(
             "server",
             [os.path.join(source, "script", "server"), "--state", self.state, "--port", "0",
-             "--build-dir", build],
+             "--build-dir", build,
+             *(f"--set={name}={value}" for name, value in NEVER_MET.items())],
             120, self._ready)
         record = self._record()
         self.port = record["port"]
@@ -79,6 +88,29 @@ class Stack:
         """The workers' entries in /api/health/memory: pid, rss_mb, requests."""
         headers = {"Authorization": f"Bearer {self.token}"}
         return json.loads(verify(self.port, "/api/health/memory", headers))["workers"]
+
+    def _generation(self):
+        """Its number, when no process of an earlier one is left."""
+        page = verify(self.port, "/metrics", {}).decode()
+        if len(set(re.findall(r'resident_memory_bytes{[^}]*generation="(\d+)"', page))) != 1:
+            return 0
+        return int(re.search(r"^ziggie_generation (\d+)$", page, re.M).group(1))
+
+    def change(self, **settings):
+        """Reloads with other settings; NEVER_MET and the shipped values come back without any."""
+        before, record = self._generation(), self._record()
+        config = os.path.join(record["runtime"], "app", "ziggie.conf")
+        with open(config, encoding="utf-8") as f:
+            kept = [line for line in f if not line.startswith("ratelimit_")]
+        changed = {**NEVER_MET, **settings}
+        with open(config, "w", encoding="utf-8") as f:
+            f.writelines(kept + [f'{name} = "{value}"\n' for name, value in changed.items()])
+        os.kill(record["parts"]["ziggied"]["pid"], signal.SIGHUP)
+        deadline = time.monotonic() + 60
+        while self._generation() <= before:
+            if time.monotonic() > deadline:
+                raise BenchError("the reload did not come to an end")
+            time.sleep(0.1)
 
     def forget_logs(self):
         """A run writes gigabytes of log lines; all writers append, so they may be cut off."""
