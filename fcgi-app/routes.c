@@ -15,5 +15,9 @@ const struct route_table route_tables[] = {
     {system_routes, &system_route_count, "system", "What a host is doing."},
     {host_routes, &host_route_count, "hosts", "The hosts that share the database."},
     {agent_routes, &agent_route_count, "agents", "Agents: who works, and under whom."},
+    {project_routes, &project_route_count, "projects", "What goals belong to."},
+    {goal_routes, &goal_route_count, "goals", "What is to be reached, and by whom."},
+    {plan_routes, &plan_route_count, "plans", "The tasks that are to reach a goal."},
+    {task_routes, &task_route_count, "tasks", "Work that agents take, each by one at a time."},
 };
 const size_t route_table_count = sizeof(route_tables) / sizeof(route_tables[0]);

@@ -1,6 +1,6 @@
 /*
- * ziggie-jobs: samples the host for all workers, and says in the database that it is
- * here.  ziggied starts and watches it; it ends with ziggied.
+ * ziggie-jobs: samples the host for all workers, says in the database that it is
+ * here, and does the chores there.  ziggied starts and watches it; it ends with ziggied.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "cache/cache.h"
+#include "chores.h"
 #include "conf/conf.h"
 #include "presence.h"
 #include "program/program.h"
@@ -93,6 +94,7 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 	struct cache *cache = NULL;
 	struct sampler *sampler = NULL;
 	struct presence *presence = NULL;
+	struct chores *chores = NULL;
 	const struct cache_options cache_options = cache_options_from_conf(conf);
 	enum err err = log_start_flusher(why);
 	if (err == ERR_OK)
@@ -105,6 +107,8 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 		err = start_sampling(conf, cache, board, &sampler, why);
 	if (err == ERR_OK)
 		err = presence_start(conf, &presence, why);
+	if (err == ERR_OK)
+		err = chores_start(conf, &chores, why);
 	if (err == ERR_OK) {
 		scoreboard_set_state(board, STATE_READY);
 		LOG_EVENT(LOG_INFO, "started", LOG_STR("version", PACKAGE_VERSION),
@@ -116,6 +120,7 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 		program_exit_at_next_signal(&taken);
 		LOG_EVENT(LOG_INFO, "stopped", LOG_STR("host", conf_host_id(conf)));
 	}
+	chores_stop(chores);
 	presence_stop(presence);
 	sampler_stop(sampler);
 	cache_free(cache);

@@ -72,8 +72,10 @@ CREATE TABLE IF NOT EXISTS goals (
 	KEY goals_updated (updated_at),
 	KEY goals_priority (priority),
 	KEY goals_status (status),
-	KEY goals_agent (agent_id, status),
-	KEY goals_project (project_id, status),
+	KEY goals_agent (agent_id),
+	KEY goals_agent_status (agent_id, status),
+	KEY goals_project (project_id),
+	KEY goals_project_status (project_id, status),
 	KEY goals_parent (parent_goal_id),
 	CONSTRAINT goals_owner FOREIGN KEY (owner_id) REFERENCES users (id) ON DELETE SET NULL,
 	CONSTRAINT goals_agent FOREIGN KEY (agent_id) REFERENCES agents (id),
@@ -93,14 +95,15 @@ CREATE TABLE IF NOT EXISTS plans (
 	KEY plans_owner (owner_id),
 	KEY plans_updated (updated_at),
 	KEY plans_status (status),
-	KEY plans_goal (goal_id, status),
+	KEY plans_goal (goal_id),
 	CONSTRAINT plans_owner FOREIGN KEY (owner_id) REFERENCES users (id) ON DELETE SET NULL,
 	CONSTRAINT plans_goal FOREIGN KEY (goal_id) REFERENCES goals (id)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_nopad_ci;
 
 -- urgency makes the most urgent come first along an index: MariaDB before 10.8 has no
 -- descending ones.  waiting_on counts the tasks of task_dependencies that are not
--- completed; lease_until is when a running task falls back unless its agent is heard of.
+-- completed; lease_until is when a running task falls back unless its agent is heard of,
+-- which moves that on by lease_ms.
 CREATE TABLE IF NOT EXISTS tasks (
 	id BINARY(16) NOT NULL,
 	owner_id BINARY(16) NULL,
@@ -120,6 +123,7 @@ CREATE TABLE IF NOT EXISTS tasks (
 	attempts INT NOT NULL DEFAULT 0,
 	started_at DATETIME(6) NULL,
 	completed_at DATETIME(6) NULL,
+	lease_ms INT NULL,
 	lease_until DATETIME(6) NULL,
 	waiting_on INT NOT NULL DEFAULT 0,
 	urgency TINYINT AS (10 - priority) PERSISTENT,
@@ -128,11 +132,13 @@ CREATE TABLE IF NOT EXISTS tasks (
 	KEY tasks_updated (updated_at),
 	KEY tasks_priority (priority),
 	KEY tasks_status (status),
-	KEY tasks_agent (agent_id, status),
-	KEY tasks_goal (goal_id, status),
-	KEY tasks_plan (plan_id, status),
-	KEY tasks_ready (status, urgency),
-	KEY tasks_ready_of_type (status, task_type, urgency),
+	KEY tasks_agent (agent_id),
+	KEY tasks_agent_status (agent_id, status),
+	KEY tasks_goal (goal_id),
+	KEY tasks_goal_status (goal_id, status),
+	KEY tasks_plan (plan_id),
+	KEY tasks_ready (status, agent_id, urgency),
+	KEY tasks_ready_of_type (status, agent_id, task_type, urgency),
 	KEY tasks_lease (status, lease_until),
 	CONSTRAINT tasks_owner FOREIGN KEY (owner_id) REFERENCES users (id) ON DELETE SET NULL,
 	CONSTRAINT tasks_agent FOREIGN KEY (agent_id) REFERENCES agents (id),

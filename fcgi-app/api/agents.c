@@ -50,28 +50,47 @@ static void put_counts(struct json_writer *w, const struct record *record, const
 	json_end(w);
 }
 
-static enum err own_parent(struct http_request *r, struct db_conn *db, const struct record *from,
-			   struct record *to, struct errmsg *why)
+static enum err check_new(struct http_request *r, struct db_conn *db, struct record *record,
+			  struct errmsg *why)
 {
-	(void)r;
 	(void)db;
-	(void)from;
-	struct uuid id, parent;
-	if (record_uuid(to, RECORD_ID, &id) && record_uuid(to, AGENT_PARENT_ID, &parent) &&
-	    memcmp(id.bytes, parent.bytes, sizeof(id.bytes)) == 0)
-		return err_set(why, ERR_INVALID, "parent_id: is the agent itself");
-	return ERR_OK;
+	struct uuid id;
+	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
+	return records_act_as(r, &id, why);
+}
+
+static enum err check_change(struct http_request *r, struct db_conn *db, const struct record *from,
+			     struct record *to, struct errmsg *why)
+{
+	enum err err = check_new(r, db, to, why);
+	if (err == ERR_OK && !record_same(from, to, AGENT_PARENT_ID))
+		err = records_check_parent(db, to, AGENT_PARENT_ID, why);
+	return err;
+}
+
+static enum err check_removal(struct http_request *r, struct db_conn *db,
+			      const struct record *record, struct errmsg *why)
+{
+	struct uuid id;
+	(void)db;
+	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
+	return records_act_as(r, &id, why);
 }
 
 static const struct resource resource = {
     .kind = &agents,
     .path = "/api/v1/agents",
-    .before_update = own_parent,
+    .before_insert = check_new,
+    .before_update = check_change,
+    .before_remove = check_removal,
     .load = load_counts,
     .put = put_counts,
 };
 
-/* No new version: who changes an agent with If-Match is not disturbed by its pulse. */
+/*
+ * Keeps the tasks that the agent works on.  No new version: who changes an agent with
+ * If-Match is not disturbed by its pulse.
+ */
 static enum err post_heartbeat(struct http_request *r, struct http_response *response,
 			       struct errmsg *why)
 {
@@ -80,10 +99,14 @@ static enum err post_heartbeat(struct http_request *r, struct http_response *res
 	int64_t now_us = clock_wall_us();
 	enum err err = records_path_id(r, &id, why);
 	if (err == ERR_OK)
+		err = records_act_as(r, &id, why);
+	if (err == ERR_OK)
 		err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
 	err = agents_beat(db, &id, now_us, why);
+	if (err == ERR_OK)
+		err = tasks_extend_leases(db, &id, why);
 	http_db_return(r, db);
 	if (err != ERR_OK)
 		return err;
@@ -108,8 +131,7 @@ static const char *const sorts[] = {"created_at", "-created_at", "updated_at", "
 				    "name",       "-name",       NULL};
 static const struct field list_fields[] = {
     RECORD_LIST_FIELDS,
-    {"sort", FIELD_WORD, .words = sorts, .initial = "\"created_at\"",
-     .summary = "By what, with - for the other way round; filters only with created_at"},
+    RECORD_SORT_FIELD(sorts),
     {"status", FIELD_STRING, 0, 1, 16, .summary = "Only those in this status"},
     {"agent_type", FIELD_STRING, 0, 1, 64, .summary = "Only those of this type"},
     {"level", FIELD_STRING, 0, 1, 2, .summary = "Only those of this level"},
@@ -119,23 +141,10 @@ static const struct field list_fields[] = {
 static const struct schema list_schema = SCHEMA("AgentQuery", list_fields);
 
 const struct route agent_routes[] = {
-    ROUTE(HTTP_GET, "/api/v1/agents", ACCESS_READONLY, OTHERS_READ, "agents", RATE_READ,
-	  WEIGHT_NORMAL, BODY_NONE, records_list, "Agents, page by page", .takes = &list_schema,
-	  .answers = &agent_list_schema, .resource = &resource),
-    ROUTE(HTTP_POST, "/api/v1/agents", ACCESS_USER, OTHERS_NONE, "agents", RATE_WRITE,
-	  WEIGHT_NORMAL, BODY_JSON, records_post, "Make an agent", .accepts = &agent_new_schema,
-	  .answers = &agent_schema, .status = 201, .resource = &resource),
-    ROUTE(HTTP_GET, "/api/v1/agents/{id}", ACCESS_READONLY, OTHERS_READ, "agents", RATE_READ,
-	  WEIGHT_NORMAL, BODY_NONE, records_get, "One agent", .answers = &agent_schema,
-	  .resource = &resource),
-    ROUTE(HTTP_PATCH, "/api/v1/agents/{id}", ACCESS_USER, OTHERS_KEPT, "agents", RATE_WRITE,
-	  WEIGHT_NORMAL, BODY_JSON, records_patch, "Change an agent",
-	  .accepts = &agent_change_schema, .answers = &agent_schema, .resource = &resource),
-    ROUTE(HTTP_DELETE, "/api/v1/agents/{id}", ACCESS_USER, OTHERS_KEPT, "agents", RATE_WRITE,
-	  WEIGHT_NORMAL, BODY_NONE, records_delete, "Remove an agent", .status = 204,
-	  .resource = &resource),
+    RECORD_ROUTES("/api/v1/agents", "agents", agent, "an agent", "Agents"),
     ROUTE(HTTP_POST, "/api/v1/agents/{id}/heartbeat", ACCESS_USER, OTHERS_CHANGED, "agents",
-	  RATE_WRITE, WEIGHT_NORMAL, BODY_NONE, post_heartbeat, "Note that an agent is alive",
-	  .answers = &beat_schema, .resource = &resource),
+	  RATE_WRITE, WEIGHT_NORMAL, BODY_NONE, post_heartbeat,
+	  "Note that an agent is alive, and keep the tasks it works on", .answers = &beat_schema,
+	  .resource = &resource),
 };
 const size_t agent_route_count = ARRAY_LEN(agent_routes);

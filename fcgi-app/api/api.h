@@ -32,6 +32,18 @@ extern const size_t health_route_count;
 extern const struct route host_routes[];
 extern const size_t host_route_count;
 
+extern const struct route goal_routes[];
+extern const size_t goal_route_count;
+
+extern const struct route plan_routes[];
+extern const size_t plan_route_count;
+
+extern const struct route project_routes[];
+extern const size_t project_route_count;
+
+extern const struct route task_routes[];
+extern const size_t task_route_count;
+
 extern const struct route system_routes[];
 extern const size_t system_route_count;
 

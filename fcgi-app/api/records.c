@@ -17,6 +17,7 @@ struct writing {
 	struct record before;       /* as it was */
 	struct record after;        /* as it is now */
 	record_edit *edit;          /* instead of the body's values */
+	record_taking *taking;      /* instead of the id */
 	struct strbuf body;         /* the answer of a POST */
 	struct idempotent *attempt; /* of a POST; NULL without a key */
 };
@@ -38,6 +39,52 @@ enum err records_may_change(const struct http_request *r, const struct record *r
 	    uuid_equal(&owner, &r->principal.user_id))
 		return ERR_OK;
 	return err_set(why, ERR_FORBIDDEN, "this %s belongs to somebody else", record->kind->name);
+}
+
+enum err records_act_as(const struct http_request *r, const struct uuid *agent, struct errmsg *why)
+{
+	if (uuid_is_nil(&r->principal.agent_id) || uuid_equal(&r->principal.agent_id, agent))
+		return ERR_OK;
+	return err_set(why, ERR_FORBIDDEN, "this key acts as another agent");
+}
+
+enum err records_own_agent(struct http_request *r, struct record *record, size_t column,
+			   struct errmsg *why)
+{
+	struct uuid agent;
+	if (record_uuid(record, column, &agent))
+		return records_act_as(r, &agent, why);
+	if (!uuid_is_nil(&r->principal.agent_id))
+		record_set(record, column,
+			   db_blob(r->principal.agent_id.bytes, sizeof(agent.bytes)));
+	return ERR_OK;
+}
+
+enum err records_check_agents(const struct http_request *r, const struct record *from,
+			      const struct record *to, size_t column, struct errmsg *why)
+{
+	struct uuid agent;
+	enum err err = ERR_OK;
+	if (record_uuid(from, column, &agent))
+		err = records_act_as(r, &agent, why);
+	if (err == ERR_OK && record_uuid(to, column, &agent))
+		err = records_act_as(r, &agent, why);
+	return err;
+}
+
+enum err records_check_parent(struct db_conn *db, const struct record *record, size_t column,
+			      struct errmsg *why)
+{
+	struct uuid id, parent;
+	bool above;
+	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
+	if (!record_uuid(record, column, &parent))
+		return ERR_OK;
+	enum err err = record_is_above(db, record->kind, column, &parent, &id, &above, why);
+	if (err == ERR_OK && above)
+		return err_set(why, ERR_INVALID, "%s: is the %s itself or one below it",
+			       record->kind->fields[column].name, record->kind->name);
+	return err;
 }
 
 /* Answers */
@@ -114,24 +161,48 @@ static enum err audit(const struct http_request *r, struct db_conn *db, const ch
 
 /* Reading */
 
-enum err records_get(struct http_request *r, struct http_response *response, struct errmsg *why)
+/* The record of the path; rendered, with what is computed of it, when there is an out. */
+static enum err read_one(struct http_request *r, struct record *record, struct strbuf *out,
+			 struct errmsg *why)
 {
-	const struct resource *resource = r->route->resource;
 	struct uuid id;
 	struct db_conn *db;
-	struct record record;
 	enum err err = records_path_id(r, &id, why);
 	if (err == ERR_OK)
 		err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
-	err = record_find(db, r->arena, resource->kind, &id, &record, why);
-	if (err == ERR_OK)
-		err = render(r, db, resource, &record, &response->body, why);
+	err = record_find(db, r->arena, r->route->resource->kind, &id, record, why);
+	if (err == ERR_OK && out != NULL)
+		err = render(r, db, r->route->resource, record, out, why);
 	http_db_return(r, db);
+	return err;
+}
+
+enum err records_get(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	struct record record;
+	enum err err = read_one(r, &record, &response->body, why);
 	if (err == ERR_OK)
 		etag_header(response, record_int(&record, RECORD_VERSION));
 	return err;
+}
+
+enum err records_get_part(struct http_request *r, struct http_response *response,
+			  const size_t *columns, size_t count, struct errmsg *why)
+{
+	struct record record;
+	struct json_writer w;
+	enum err err = read_one(r, &record, NULL, why);
+	if (err != ERR_OK)
+		return err;
+	json_init(&w, &response->body);
+	json_object(&w);
+	for (size_t i = 0; i < count; i++)
+		record_put_column(&w, &record, columns[i]);
+	json_end(&w);
+	etag_header(response, record_int(&record, RECORD_VERSION));
+	return ERR_OK;
 }
 
 /* Writing */
@@ -260,6 +331,8 @@ static enum err update(struct db_conn *db, void *arg, struct errmsg *why)
 				    w->edit == NULL ? w->r->values : nothing, &w->after, why);
 	if (err == ERR_OK && w->edit != NULL)
 		err = w->edit(w->r, db, &w->before, &w->after, why);
+	if (err == ERR_OK)
+		err = record_check_state(&w->before, &w->after, why);
 	if (err == ERR_OK && w->edit == NULL && resource->before_update != NULL)
 		err = resource->before_update(w->r, db, &w->before, &w->after, why);
 	if (err == ERR_OK)
@@ -287,6 +360,29 @@ enum err records_edit(struct http_request *r, struct http_response *response, re
 		      struct errmsg *why)
 {
 	return change(r, response, fn, why);
+}
+
+static enum err take(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	struct writing *w = arg;
+	enum err err = w->taking(w->r, db, &w->before, &w->after, why);
+	if (err == ERR_OK)
+		err = audit(w->r, db, "update", &w->before, &w->after, why);
+	if (err == ERR_OK)
+		err = render(w->r, db, w->resource, &w->after, &w->body, why);
+	return err;
+}
+
+enum err records_take(struct http_request *r, struct http_response *response, record_taking *fn,
+		      struct errmsg *why)
+{
+	struct writing w = {
+	    .r = r, .resource = r->route->resource, .taking = fn, .body = response->body};
+	enum err err = in_transaction(r, take, &w, why);
+	response->body = w.body;
+	if (err == ERR_OK)
+		etag_header(response, record_int(&w.after, RECORD_VERSION));
+	return err;
 }
 
 enum err records_patch(struct http_request *r, struct http_response *response, struct errmsg *why)

@@ -9,7 +9,8 @@
  *	PATCH   the fields that the body has; If-Match is honoured
  *	DELETE  204; If-Match is honoured
  *
- * Whose records a row may change is its column `others`.
+ * Whose records a row may change is its column `others`, and what a status may become
+ * the table of its kind: another change is 409.
  */
 #ifndef ZIGGIE_API_RECORDS_H
 #define ZIGGIE_API_RECORDS_H
@@ -59,9 +60,37 @@ enum err records_path_id(const struct http_request *r, struct uuid *out, struct 
 enum err records_may_change(const struct http_request *r, const struct record *record,
 			    struct errmsg *why);
 
+/*
+ * Finds a record and changes it, both in fn, which leaves it as it was and as it is now;
+ * answers with it.
+ */
+typedef enum err record_taking(struct http_request *r, struct db_conn *db, struct record *from,
+			       struct record *to, struct errmsg *why);
+enum err records_take(struct http_request *r, struct http_response *response, record_taking *fn,
+		      struct errmsg *why);
+
+/* A few columns of a record, with its ETag. */
+enum err records_get_part(struct http_request *r, struct http_response *response,
+			  const size_t *columns, size_t count, struct errmsg *why);
+
 /* The record as an object, with what `load` computed. */
 void records_put(struct json_writer *w, const struct resource *resource,
 		 const struct record *record, const void *computed);
+
+/*
+ * ERR_FORBIDDEN when the request comes with a key that is bound to another agent.  A new
+ * record of such a key that names no agent gets that one: see records_own_agent().
+ */
+enum err records_act_as(const struct http_request *r, const struct uuid *agent, struct errmsg *why);
+/* The same for the agent that a column names, which is filled in when it names none. */
+enum err records_own_agent(struct http_request *r, struct record *record, size_t column,
+			   struct errmsg *why);
+/* Both the agent that a column named and the one that it names now. */
+enum err records_check_agents(const struct http_request *r, const struct record *from,
+			      const struct record *to, size_t column, struct errmsg *why);
+/* ERR_INVALID when the parent that a column names is the record itself or below it. */
+enum err records_check_parent(struct db_conn *db, const struct record *record, size_t column,
+			      struct errmsg *why);
 
 /* A change that is no PATCH: fn alters the locked record `to`, a copy of `from`. */
 typedef enum err record_edit(struct http_request *r, struct db_conn *db, const struct record *from,
@@ -82,6 +111,36 @@ enum err records_edit(struct http_request *r, struct http_response *response, re
 	    SCHEMA(title "Change", rows, .only = FIELD_PATCH);                                     \
 	static const struct field name##_list_fields[] = {PAGING_ANSWERS(&name##_schema)};         \
 	static const struct schema name##_list_schema = SCHEMA(title "List", name##_list_fields)
+
+/*
+ * The five rows of a kind, for a file that has `resource`, `list_schema` and what
+ * RECORD_SCHEMAS(name, ...) makes.
+ */
+#define RECORD_ROUTES(path, scope, name, one, many)                                                \
+	ROUTE(HTTP_GET, path, ACCESS_READONLY, OTHERS_READ, scope, RATE_READ, WEIGHT_NORMAL,       \
+	      BODY_NONE, records_list, many ", page by page", .takes = &list_schema,               \
+	      .answers = &name##_list_schema, .resource = &resource),                              \
+	    ROUTE(HTTP_POST, path, ACCESS_USER, OTHERS_NONE, scope, RATE_WRITE, WEIGHT_NORMAL,     \
+		  BODY_JSON, records_post, "Make " one, .accepts = &name##_new_schema,             \
+		  .answers = &name##_schema, .status = 201, .resource = &resource),                \
+	    ROUTE(HTTP_GET, path "/{id}", ACCESS_READONLY, OTHERS_READ, scope, RATE_READ,          \
+		  WEIGHT_NORMAL, BODY_NONE, records_get, "Read " one, .answers = &name##_schema,   \
+		  .resource = &resource),                                                          \
+	    ROUTE(HTTP_PATCH, path "/{id}", ACCESS_USER, OTHERS_KEPT, scope, RATE_WRITE,           \
+		  WEIGHT_NORMAL, BODY_JSON, records_patch, "Change " one,                          \
+		  .accepts = &name##_change_schema, .answers = &name##_schema,                     \
+		  .resource = &resource),                                                          \
+	    ROUTE(HTTP_DELETE, path "/{id}", ACCESS_USER, OTHERS_KEPT, scope, RATE_WRITE,          \
+		  WEIGHT_NORMAL, BODY_NONE, records_delete, "Remove " one, .status = 204,          \
+		  .resource = &resource)
+
+#define RECORD_SORT_FIELD(sorts)                                                                   \
+	{                                                                                          \
+		"sort", FIELD_WORD,                                                                \
+		    .words = (sorts), .initial = "\"created_at\"",                                 \
+		    .summary = "By what, with - for the other way round; beside filters by "       \
+			       "created_at alone"                                                  \
+	}
 
 /* The parameters that every list takes, for the rows of its `takes`. */
 #define RECORD_LIST_FIELDS PAGING_TAKES

@@ -300,6 +300,22 @@ static void refuse_item(const struct reading *r, size_t index)
 	json_field_error(r->errors, name, "must be %s", words.data);
 }
 
+/* The list was checked and is written compactly: ["...","..."]. */
+size_t field_ids(const struct field_value *value, struct uuid *out)
+{
+	enum { TEXT_LEN = UUID_TEXT_MAX - 1 };
+	size_t count = 0;
+	const char *at = value->given ? strchr(value->as.text.data, '"') : NULL;
+	while (at != NULL) {
+		char text[UUID_TEXT_MAX] = "";
+		memcpy(text, at + 1, TEXT_LEN);
+		AN_INVARIANT(uuid_parse(text, &out[count]));
+		count++;
+		at = strchr(at + 1 + TEXT_LEN + 1, '"');
+	}
+	return count;
+}
+
 static void read_list(const struct reading *r, struct json_object *json)
 {
 	const struct field *field = r->field;

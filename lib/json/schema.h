@@ -115,6 +115,9 @@ const char *field_type_word(enum field_type type);
 /* Whether a field is one of the schema's (those of `only`), and whether it can't be missing. */
 bool schema_takes(const struct schema *schema, const struct field *field);
 bool schema_needs(const struct schema *schema, const struct field *field);
+/* The ids of a list that was read; there is room for the field's max. */
+size_t field_ids(const struct field_value *value, struct uuid *out);
+
 /* Whether one of the rows (those of `only`) has the name. */
 bool schema_has(const struct schema *schema, const char *name);
 

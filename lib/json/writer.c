@@ -195,6 +195,19 @@ void json_time(struct json_writer *w, int64_t wall_us)
 	json_string(w, text);
 }
 
+void json_uuid(struct json_writer *w, const struct uuid *value)
+{
+	char text[UUID_TEXT_MAX];
+	uuid_format(value, text);
+	json_string(w, text);
+}
+
+void json_put_uuid(struct json_writer *w, const char *key, const struct uuid *value)
+{
+	json_key(w, key);
+	json_uuid(w, value);
+}
+
 void json_put_time(struct json_writer *w, const char *key, int64_t wall_us)
 {
 	json_key(w, key);

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/strbuf.h"
+#include "base/uuid.h"
 
 struct json_writer {
 	struct strbuf *out; /* borrowed */
@@ -45,6 +46,7 @@ void json_int(struct json_writer *w, int64_t value);
 void json_uint(struct json_writer *w, uint64_t value);
 void json_real(struct json_writer *w, double value, int decimals); /* 0 to 6 decimals */
 void json_bool(struct json_writer *w, bool value);
+void json_uuid(struct json_writer *w, const struct uuid *value);
 void json_time(struct json_writer *w, int64_t wall_us); /* UTC with Z and milliseconds */
 void json_null(struct json_writer *w);
 /* Text that is JSON already. */
@@ -55,6 +57,7 @@ void json_put_int(struct json_writer *w, const char *key, int64_t value);
 void json_put_uint(struct json_writer *w, const char *key, uint64_t value);
 void json_put_real(struct json_writer *w, const char *key, double value, int decimals);
 void json_put_bool(struct json_writer *w, const char *key, bool value);
+void json_put_uuid(struct json_writer *w, const char *key, const struct uuid *value);
 void json_put_null(struct json_writer *w, const char *key);
 /* The moment in ISO 8601: UTC with Z and milliseconds, or the legacy family's form. */
 void json_put_time(struct json_writer *w, const char *key, int64_t wall_us);

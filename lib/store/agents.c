@@ -1,7 +1,5 @@
 #include "store/agents.h"
 
-#include <string.h>
-
 #include "base/assert.h"
 #include "base/strbuf.h"
 #include "store/record_sql.h"
@@ -75,10 +73,7 @@ static enum err read_counts(const struct db_result *rows, struct arena *arena,
 	if (*out == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory for a list");
 	for (size_t i = 0; i < rows->row_count; i++) {
-		size_t len;
-		const void *id = db_col_blob(rows, i, 0, &len);
-		AN_INVARIANT(len == sizeof((*out)[i].agent_id.bytes));
-		memcpy((*out)[i].agent_id.bytes, id, len);
+		sql_uuid(rows, i, 0, &(*out)[i].agent_id);
 		(*out)[i].status = db_col_text(rows, i, 1);
 		(*out)[i].count = db_col_i64(rows, i, 2);
 	}

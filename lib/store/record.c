@@ -102,8 +102,8 @@ static struct db_value value_of(const struct field *field, const struct field_va
 	}
 }
 
-/* What a field is when nobody said; the rows have it as JSON. */
-static struct db_value initial_value(const struct field *field)
+/* What a field is when nobody said; the rows have it as JSON.  NULL without memory. */
+static struct db_value initial_value(struct arena *arena, const struct field *field)
 {
 	const char *json = field->initial;
 	int64_t number;
@@ -122,7 +122,7 @@ static struct db_value initial_value(const struct field *field)
 	case FIELD_TEXT:
 	case FIELD_WORD:
 		AN_INVARIANT(len >= 2 && json[0] == '"' && json[len - 1] == '"');
-		return db_textn(json + 1, len - 2);
+		return db_text(arena_strndup(arena, json + 1, len - 2));
 	default:
 		A_BUG("a field of a kind that has no initial value");
 	}
@@ -156,7 +156,9 @@ enum err record_make(struct arena *arena, const struct record_kind *kind,
 	for (size_t i = RECORD_HEAD; i < kind->column_count; i++)
 		record_set(out, i,
 			   values[i].given ? value_of(&kind->fields[i], &values[i])
-					   : initial_value(&kind->fields[i]));
+					   : initial_value(arena, &kind->fields[i]));
+	if (arena->overflowed)
+		return err_set(why, ERR_NOMEM, "out of memory for a record");
 	return ERR_OK;
 }
 
@@ -217,6 +219,44 @@ enum err record_lock(struct db_conn *db, struct arena *arena, const struct recor
 		     const struct uuid *id, struct record *out, struct errmsg *why)
 {
 	return find(db, arena, kind, id, " FOR UPDATE", out, why);
+}
+
+enum err record_check_state(const struct record *from, const struct record *to, struct errmsg *why)
+{
+	const struct record_kind *kind = from->kind;
+	if (kind->states == NULL || record_same(from, to, kind->status))
+		return ERR_OK;
+	const char *old = record_text(from, kind->status), *new = record_text(to, kind->status);
+	const struct record_state *state = kind->states;
+	while (state->status != NULL && strcmp(state->status, old) != 0)
+		state++;
+	AN_INVARIANT(state->status != NULL);
+	STRBUF_CLEANUP legal = STRBUF_INIT;
+	for (size_t i = 0; state->next[i] != NULL; i++) {
+		if (strcmp(state->next[i], new) == 0)
+			return ERR_OK;
+		strbuf_addf(&legal, "%s%s", i > 0 ? ", " : "", state->next[i]);
+	}
+	return err_set(why, ERR_CONFLICT, "a %s %s can't become %s; it can become: %s", old,
+		       kind->name, new, legal.len > 0 ? legal.data : "nothing else");
+}
+
+enum err record_is_above(struct db_conn *db, const struct record_kind *kind, size_t column,
+			 const struct uuid *start, const struct uuid *id, bool *above,
+			 struct errmsg *why)
+{
+	STRBUF_CLEANUP sql = STRBUF_INIT;
+	struct arena arena;
+	struct db_result rows;
+	sql_is_above(kind, column, &sql);
+	arena_init(&arena, 512, 4096);
+	enum err err = sql_query(db, &arena, &sql,
+				 DB_BINDS(db_blob(start->bytes, sizeof(start->bytes)),
+					  db_blob(id->bytes, sizeof(id->bytes))),
+				 &rows, why);
+	*above = err == ERR_OK && rows.row_count > 0;
+	arena_release(&arena);
+	return err;
 }
 
 /* Writing */
@@ -335,7 +375,6 @@ enum err record_remove(struct db_conn *db, const struct record *record, struct e
 static void put_value(struct json_writer *w, const struct field *field,
 		      const struct db_value *value)
 {
-	char id[UUID_TEXT_MAX];
 	struct uuid uuid;
 	json_key(w, field->name);
 	if (value->type == DB_NULL) {
@@ -358,8 +397,7 @@ static void put_value(struct json_writer *w, const struct field *field,
 	case FIELD_ID:
 		AN_INVARIANT(value->as.bytes.len == sizeof(uuid.bytes));
 		memcpy(uuid.bytes, value->as.bytes.data, sizeof(uuid.bytes));
-		uuid_format(&uuid, id);
-		json_string(w, id);
+		json_uuid(w, &uuid);
 		return;
 	case FIELD_OBJECT:
 	case FIELD_LIST:
@@ -377,6 +415,11 @@ void record_put_change(struct json_writer *w, const struct record *record,
 	for (size_t i = 0; i < record->kind->column_count; i++)
 		if (other == NULL || !record_same(record, other, i))
 			put_value(w, &record->kind->fields[i], &record->values[i]);
+}
+
+void record_put_column(struct json_writer *w, const struct record *record, size_t column)
+{
+	put_value(w, &record->kind->fields[column], &record->values[column]);
 }
 
 void record_put(struct json_writer *w, const struct record *record)

@@ -61,6 +61,12 @@ struct record_child {
 	const char *column;
 };
 
+/* What a status may become; a table of them ends with a row without a status. */
+struct record_state {
+	const char *status;
+	const char *const *next; /* ends with NULL */
+};
+
 enum { RECORD_FILTERS_MAX = 2, RECORD_FIELDS_MAX = 32 };
 
 /*
@@ -98,7 +104,9 @@ struct record_kind {
 	size_t reference_count;
 	const struct record_child *children;
 	size_t child_count;
-	const char *unique; /* the field that no two records share; NULL for none */
+	const char *unique;                /* the field that no two records share; NULL for none */
+	const struct record_state *states; /* of the field below; NULL for any order */
+	size_t status;
 };
 
 struct record {
@@ -134,6 +142,17 @@ enum err record_make(struct arena *arena, const struct record_kind *kind,
 /* A copy of `from` with what a body changes, one version on. */
 enum err record_change(struct arena *arena, const struct record *from,
 		       const struct field_value *values, struct record *out, struct errmsg *why);
+
+/* ERR_CONFLICT, naming what is legal, when the status of `from` can't become that of `to`. */
+enum err record_check_state(const struct record *from, const struct record *to, struct errmsg *why);
+
+/*
+ * Whether the record `id` is `start` or stands above it, following the column from
+ * child to parent: setting it there would close a circle.
+ */
+enum err record_is_above(struct db_conn *db, const struct record_kind *kind, size_t column,
+			 const struct uuid *start, const struct uuid *id, bool *above,
+			 struct errmsg *why);
 
 enum err record_insert(struct db_conn *db, const struct record *record, struct errmsg *why);
 /* ERR_RETRY when it isn't one version on from what is stored: it was not locked. */
@@ -171,7 +190,8 @@ struct strbuf;
 void record_list_sql(const struct record_kind *kind, const struct record_query *query,
 		     struct strbuf *out);
 
-/* Members for all columns, into an object that is open. */
+/* A member for one column, or for all, into an object that is open. */
+void record_put_column(struct json_writer *w, const struct record *record, size_t column);
 void record_put(struct json_writer *w, const struct record *record);
 /* Those alone that are not the same in other; all when that is NULL. */
 void record_put_change(struct json_writer *w, const struct record *record,

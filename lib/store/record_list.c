@@ -6,6 +6,8 @@
  * The index is named in the statement: with a million rows the server's guess at the
  * cheapest one is now and then a sort of all of them.
  */
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/strbuf.h"
 #include "store/record.h"
@@ -36,19 +38,32 @@ static void add_start(const struct record_kind *kind, const struct record_query 
 		strbuf_addf(out, "%s %s= ? AND (%s %s ? OR id %s ?)", sort, sign, sort, sign, sign);
 }
 
+/* Behind a unique value no id decides, and the server would sort to find that out. */
+static void add_sort(const struct record_kind *kind, const struct record_query *query,
+		     struct strbuf *out)
+{
+	size_t sort = query->order->sort;
+	const char *name = kind->fields[sort].name;
+	const char *direction = query->descending ? " DESC" : "";
+	if (sort == RECORD_CREATED_AT)
+		strbuf_addf(out, "id%s", direction);
+	else if (kind->unique != NULL && strcmp(kind->unique, name) == 0)
+		strbuf_addf(out, "%s%s", name, direction);
+	else
+		strbuf_addf(out, "%s%s, id%s", name, direction, direction);
+}
+
 void record_list_sql(const struct record_kind *kind, const struct record_query *query,
 		     struct strbuf *out)
 {
-	const char *direction = query->descending ? " DESC" : "";
 	strbuf_adds(out, "SELECT ");
 	sql_columns(kind, out);
 	add_filters(kind, query, out);
 	if (query->continues)
 		add_start(kind, query, out);
 	strbuf_adds(out, " ORDER BY ");
-	if (query->order->sort != RECORD_CREATED_AT)
-		strbuf_addf(out, "%s%s, ", kind->fields[query->order->sort].name, direction);
-	strbuf_addf(out, "id%s LIMIT ? OFFSET ?", direction);
+	add_sort(kind, query, out);
+	strbuf_adds(out, " LIMIT ? OFFSET ?");
 }
 
 static size_t bind_filters(const struct record_query *query, struct db_value *binds)

@@ -1,5 +1,7 @@
 #include "store/record_sql.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 
 void sql_columns(const struct record_kind *kind, struct strbuf *out)
@@ -40,6 +42,17 @@ void sql_forget(const struct record_child *child, struct strbuf *out)
 		    child->table, child->column, child->column);
 }
 
+void sql_is_above(const struct record_kind *kind, size_t column, struct strbuf *out)
+{
+	const char *parent = kind->fields[column].name;
+	strbuf_addf(out,
+		    "WITH RECURSIVE above (id, parent) AS ("
+		    "SELECT id, %s FROM %s WHERE id = ?"
+		    " UNION SELECT t.id, t.%s FROM %s t JOIN above ON t.id = above.parent)"
+		    " SELECT 1 FROM above WHERE id = ? LIMIT 1",
+		    parent, kind->table, parent, kind->table);
+}
+
 void sql_ids(const struct record *list, size_t count, struct record_ids *ids, struct strbuf *out)
 {
 	static const size_t lengths[] = {1, 10, 50, RECORD_IDS_MAX};
@@ -69,4 +82,12 @@ enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_
 	if (sql->failed)
 		return err_set(why, ERR_NOMEM, "out of memory for a statement");
 	return db_exec(db, sql->data, binds, bind_count, affected, why);
+}
+
+void sql_uuid(const struct db_result *rows, size_t row, size_t column, struct uuid *out)
+{
+	size_t len;
+	const void *bytes = db_col_blob(rows, row, column, &len);
+	AN_INVARIANT(bytes != NULL && len == sizeof(out->bytes));
+	memcpy(out->bytes, bytes, sizeof(out->bytes));
 }

@@ -18,6 +18,9 @@ void sql_update(const struct record_kind *kind, struct strbuf *out);
 /* Binds: the time, and the id of what goes. */
 void sql_forget(const struct record_child *child, struct strbuf *out);
 
+/* Binds: where to begin, and the id that is looked for above it. */
+void sql_is_above(const struct record_kind *kind, size_t column, struct strbuf *out);
+
 /*
  * The ids of records for an IN list: adds "?, ?, ..." and fills the values.  The last id
  * is repeated up to one of few lengths, so that few statements need to be prepared.
@@ -36,6 +39,8 @@ enum err sql_query(struct db_conn *db, struct arena *arena, const struct strbuf 
 enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
 		  size_t bind_count, uint64_t *affected, struct errmsg *why);
 
+/* A column that holds an id. */
+void sql_uuid(const struct db_result *rows, size_t row, size_t column, struct uuid *out);
 enum err record_of_row(const struct db_result *rows, size_t row, const struct record_kind *kind,
 		       struct arena *arena, struct record *out, struct errmsg *why);
 

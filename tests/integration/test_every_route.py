@@ -1,58 +1,115 @@
-"""Each route of the rows in fcgi-app/api answers a good request with 2xx."""
+"""Each route of the program's own list answers a good request with 2xx."""
 
-import glob
+import functools
+import json
 import os
-import re
 import socket
+import subprocess
+import uuid
 
 import pytest
 
-from harness import ADMIN_PASSWORD, SOURCE, wait_for
+from harness import ADMIN_PASSWORD, BUILD, wait_for
 
 pytestmark = pytest.mark.http
 
 ADMIN = {"username": "admin", "password": ADMIN_PASSWORD}
+A_PASSWORD = "correct horse battery"
 
-# What a good request needs beside its token.
+
+def name():
+    return f"user-{uuid.uuid4()}"
+
+
+def user(api, token):
+    """The account that {id} stands for, made for one request."""
+    account = {"username": name(), "password": A_PASSWORD}
+    made = api.post("/api/auth/register", token, json=account)
+    assert made.ok, made.text
+    return {"id": made.json()["id"], **account}
+
+
+def own_password(api, token):
+    """Somebody who changes the own password, so that nobody else's session ends."""
+    account = user(api, token)
+    signed_in = api.post("/api/auth/login", json={
+        "username": account["username"], "password": A_PASSWORD}).json()
+    return {"token": signed_in["access_token"],
+            "json": {"current_password": A_PASSWORD, "new_password": A_PASSWORD + "!"}}
+
+
+# What a good request needs beside its token: a value, or what makes one.
 REQUESTS = {
     ("POST", "/api/auth/login"): {"json": ADMIN},
     ("POST", "/api/auth/login/form"): {"data": ADMIN},
     ("PUT", "/api/auth/me"): {"json": {"full_name": "A Name"}},
+    ("POST", "/api/auth/change-password"): own_password,
+    ("POST", "/api/auth/register"):
+        lambda api, token: {"json": {"username": name(), "password": A_PASSWORD}},
+    ("PUT", "/api/auth/users/{id}"): {"json": {"full_name": "A Name"}},
+    ("POST", "/api/v1/api-keys"): {"json": {"name": "a key", "scopes": ["agents:read"]}},
+}
+
+# Kinds of records, and what makes one.
+RECORDS = {
+    "/api/v1/agents": lambda: {"name": "an agent"},
+    "/api/v1/projects": lambda: {"name": f"project {uuid.uuid4()}"},
+    "/api/v1/goals": lambda: {"description": "a goal"},
+    "/api/v1/plans": dict,
+    "/api/v1/tasks": lambda: {"description": "a task"},
 }
 
 
-# Kinds of records, and the body that makes one.
-RECORDS = {"/api/v1/agents": {"name": "an agent"}}
+def record(collection, api, token):
+    made = api.post(collection, token, json=RECORDS[collection]())
+    assert made.status_code == 201, made.text
+    return made.json()["id"]
+
+
+def claimed_task(api, token):
+    """A task that an agent works on."""
+    kind = f"work-{uuid.uuid4()}"
+    made = api.post("/api/v1/tasks", token, json={"description": "t", "task_type": kind})
+    agent = record("/api/v1/agents", api, token)
+    claim = {"agent_id": agent, "task_type": kind}
+    assert api.post("/api/v1/tasks/claim", token, json=claim).status_code == 200
+    return made.json()["id"]
+
+
 for collection, body in RECORDS.items():
-    REQUESTS["POST", collection] = {"json": body}
+    REQUESTS["POST", collection] = lambda _api, _token, body=body: {"json": body()}
     REQUESTS["PATCH", collection + "/{id}"] = {"json": {}}
+REQUESTS["POST", "/api/v1/tasks/claim"] = lambda api, token: {
+    "json": {"agent_id": record("/api/v1/agents", api, token)}}
+REQUESTS["POST", "/api/v1/tasks/{id}/complete"] = {"json": {}}
+REQUESTS["POST", "/api/v1/tasks/{id}/fail"] = {"json": {"error": "a reason"}}
+
+def api_key(api, token):
+    made = api.post("/api/v1/api-keys", token, json={"name": "a key", "scopes": ["agents:read"]})
+    assert made.status_code == 201, made.text
+    return made.json()["id"]
 
 
-def argument(api, token, path):
-    """What stands for the {id} of a path."""
-    for collection, body in RECORDS.items():
-        if path.startswith(collection + "/{id}"):
-            made = api.post(collection, token, json=body)
-            assert made.status_code == 201, made.text
-            return made.json()["id"]
-    return {"/api/v1/hosts/{id}": socket.gethostname()}[path]
+# What {id} is made by, for paths that begin so; the longest that fits counts.
+IDS = {
+    "/api/v1/hosts/": lambda api, token: socket.gethostname(),
+    "/api/v1/api-keys/": api_key,
+    "/api/auth/users/": lambda api, token: user(api, token)["id"],
+    "/api/v1/tasks/{id}/complete": claimed_task,
+    "/api/v1/tasks/{id}/fail": claimed_task,
+    **{collection + "/": functools.partial(record, collection) for collection in RECORDS},
+}
 
 
 def routes():
-    """Method and path of every row, read from the source: those that nobody wrote a test for too."""
-    found = []
-    for path in sorted(glob.glob(os.path.join(SOURCE, "fcgi-app", "api", "*.c"))):
-        with open(path, encoding="utf-8") as f:
-            for table in re.findall(r"const struct route \w+_routes\[\] = \{\n(.*?)\n\};", f.read(),
-                                    re.S):
-                paths = re.findall(r'"(/[^"\s]*)"', table)
-                methods = re.findall(r"HTTP_(GET|POST|PUT|PATCH|DELETE)", table)
-                found += zip(methods or ["GET"] * len(paths), paths)
-    return found
+    """Method and path of every row: those that nobody wrote a test for too."""
+    printed = subprocess.run([os.path.join(BUILD, "ziggiectl"), "routes", "--json"], check=True,
+                             capture_output=True, text=True, timeout=60).stdout
+    rows = json.loads(printed)["routes"]
+    return [(row["method"], row["path"]) for row in rows]
 
 
 def test_the_rows_are_found():
-    assert len(routes()) >= 25
     assert ("GET", "/api/health") in routes() and ("POST", "/api/auth/logout") in routes()
     assert set(REQUESTS) <= set(routes())
 
@@ -62,6 +119,12 @@ def test_route_answers(stack, api, method, path):
     token = stack.ctl("token", "admin").stdout.split()[-1]
     # A host is known a moment after it has started.
     wait_for(lambda: api.get("/api/v1/hosts", token).json()["total"] > 0, what="a known host")
-    filled = path.format(id=argument(api, token, path)) if "{id}" in path else path
-    answer = api.request(method, filled, token=token, **REQUESTS.get((method, path), {}))
+    if "{id}" in path:
+        maker = IDS[max((start for start in IDS if path.startswith(start)), key=len)]
+        filled = path.format(id=maker(api, token))
+    else:
+        filled = path
+    request = REQUESTS.get((method, path), {})
+    request = request(api, token) if callable(request) else request
+    answer = api.request(method, filled, **{"token": token, **request})
     assert 200 <= answer.status_code < 300, answer.text

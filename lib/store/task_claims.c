@@ -1,0 +1,99 @@
+/*
+ * Who works on which task.
+ *
+ * Those who claim at the same time skip the tasks that others are just taking (SKIP
+ * LOCKED, MariaDB 10.6), so that nobody waits for anybody and each task goes to one.
+ */
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "store/record_sql.h"
+#include "store/tasks.h"
+
+static enum err database_now(struct db_conn *db, struct arena *arena, int64_t *out,
+			     struct errmsg *why)
+{
+	struct db_result row;
+	enum err err = db_query(db, arena, "SELECT UTC_TIMESTAMP(6)", DB_NO_BINDS, &row, why);
+	if (err == ERR_OK)
+		*out = db_col_time_us(&row, 0, 0);
+	return err;
+}
+
+/* Among those that are meant for the agent, or for nobody; *rows is empty when there is none. */
+static enum err next_ready(struct db_conn *db, struct arena *arena, const struct task_claim *claim,
+			   bool own, struct db_result *rows, struct errmsg *why)
+{
+	STRBUF_CLEANUP sql = STRBUF_INIT;
+	struct db_value binds[2];
+	size_t n = 0;
+	bool any = claim->task_type == NULL;
+	sql_select(&tasks, &sql);
+	strbuf_addf(&sql, " FORCE INDEX (%s) WHERE status = 'ready' AND agent_id %s%s",
+		    any ? "tasks_ready" : "tasks_ready_of_type", own ? "= ?" : "IS NULL",
+		    any ? "" : " AND task_type = ?");
+	strbuf_adds(&sql, " ORDER BY urgency, id LIMIT 1 FOR UPDATE SKIP LOCKED");
+	if (own)
+		binds[n++] = db_blob(claim->agent_id.bytes, sizeof(claim->agent_id.bytes));
+	if (!any)
+		binds[n++] = db_text(claim->task_type);
+	return sql_query(db, arena, &sql, binds, n, rows, why);
+}
+
+static enum err lock_next(struct db_conn *db, struct arena *arena, const struct task_claim *claim,
+			  struct record *out, struct errmsg *why)
+{
+	struct db_result rows;
+	enum err err = next_ready(db, arena, claim, true, &rows, why);
+	if (err == ERR_OK && rows.row_count == 0)
+		err = next_ready(db, arena, claim, false, &rows, why);
+	if (err != ERR_OK)
+		return err;
+	if (rows.row_count == 0)
+		return err_set(why, ERR_NOT_FOUND, "no task is ready");
+	return record_of_row(&rows, 0, &tasks, arena, out, why);
+}
+
+enum err tasks_claim(struct db_conn *db, struct arena *arena, const struct task_claim *claim,
+		     struct record *from, struct record *to, struct errmsg *why)
+{
+	static const struct field_value nothing[TASK_FIELDS];
+	void *agent = arena_alloc(arena, sizeof(claim->agent_id.bytes));
+	int64_t now_us = 0;
+	if (agent == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for a claim");
+	memcpy(agent, claim->agent_id.bytes, sizeof(claim->agent_id.bytes));
+	enum err err = lock_next(db, arena, claim, from, why);
+	if (err == ERR_OK)
+		err = database_now(db, arena, &now_us, why);
+	if (err == ERR_OK)
+		err = record_change(arena, from, nothing, to, why);
+	if (err != ERR_OK)
+		return err;
+	record_set_text(to, TASK_STATUS, "running");
+	record_set(to, TASK_AGENT_ID, db_blob(agent, sizeof(claim->agent_id.bytes)));
+	record_set_time(to, TASK_STARTED_AT, now_us);
+	record_set_int(to, TASK_LEASE_MS, claim->lease_ms);
+	record_set_time(to, TASK_LEASE_UNTIL, now_us + claim->lease_ms * 1000);
+	return record_update(db, to, why);
+}
+
+enum err tasks_extend_leases(struct db_conn *db, const struct uuid *agent, struct errmsg *why)
+{
+	static const char sql[] =
+	    "UPDATE tasks FORCE INDEX (tasks_agent_status)"
+	    " SET lease_until = UTC_TIMESTAMP(6) + INTERVAL 1000 * lease_ms MICROSECOND"
+	    " WHERE agent_id = ? AND status = 'running'";
+	return db_exec(db, sql, DB_BINDS(db_blob(agent->bytes, sizeof(agent->bytes))), NULL, why);
+}
+
+enum err tasks_reclaim(struct db_conn *db, unsigned most, uint64_t *count, struct errmsg *why)
+{
+	static const char sql[] =
+	    "UPDATE tasks FORCE INDEX (tasks_lease) SET status = 'ready', agent_id = NULL,"
+	    " attempts = attempts + 1, lease_ms = NULL, lease_until = NULL,"
+	    " version = version + 1, updated_at = UTC_TIMESTAMP(6)"
+	    " WHERE status = 'running' AND lease_until < UTC_TIMESTAMP(6)"
+	    " ORDER BY lease_until LIMIT ?";
+	return db_exec(db, sql, DB_BINDS(db_u64(most)), count, why);
+}
