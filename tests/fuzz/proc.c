@@ -62,6 +62,9 @@ void proc_print_span(struct strbuf *out, struct span span)
 
 void proc_print_real(struct strbuf *out, double value)
 {
+	char text[] = "999999.99";
 	AN_INVARIANT(isfinite(value) && value >= 0);
-	strbuf_addf(out, "%.2f", value < 1e6 ? value : 0);
+	/* By its text, since 999999.999 becomes the million that would be left out. */
+	bool fits = snprintf(text, sizeof(text), "%.2f", value) < (int)sizeof(text);
+	strbuf_adds(out, fits ? text : "0.00");
 }
