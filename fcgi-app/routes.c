@@ -12,6 +12,7 @@ const struct route_table route_tables[] = {
     {account_routes, &account_route_count, "account", "The own account."},
     {user_routes, &user_route_count, "users", "All accounts, for administrators."},
     {api_key_routes, &api_key_route_count, "api-keys", "Keys for programs."},
+    {audit_routes, &audit_route_count, "audit", "Who did what, when and from where."},
     {system_routes, &system_route_count, "system", "What a host is doing."},
     {host_routes, &host_route_count, "hosts", "The hosts that share the database."},
     {agent_routes, &agent_route_count, "agents", "Agents: who works, and under whom."},

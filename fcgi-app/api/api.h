@@ -20,6 +20,9 @@ extern const size_t agent_route_count;
 extern const struct route api_key_routes[];
 extern const size_t api_key_route_count;
 
+extern const struct route audit_routes[];
+extern const size_t audit_route_count;
+
 extern const struct route auth_routes[];
 extern const size_t auth_route_count;
 

@@ -7,7 +7,7 @@
 
 /* clang-format off */
 #define RESOURCES(X) \
-	X(agents) X(alerts) X(cache) X(goals) X(hosts) X(jobs) X(knowledge) X(performance) \
+	X(agents) X(alerts) X(audit) X(cache) X(goals) X(hosts) X(jobs) X(knowledge) X(performance) \
 	X(plans) X(projects) X(search) X(services) X(system) X(tasks) X(usage)
 /* clang-format on */
 

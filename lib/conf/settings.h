@@ -78,6 +78,7 @@ ROW(token_grace,        DURATION, "60s",     0,     600000,   "",          RELOA
 ROW(token_cache_size,   UINT,     "4096",    64,    1048576,  "tokens",    RELOAD,  "Tokens that a worker remembers, known and unknown ones each.")
 ROW(password_hashes,    UINT,     "2",       1,     64,       "hashes",    RELOAD,  "Password hashes that a worker computes at once, half of its threads at most; each takes 64 MB.")
 ROW(open_registration,  BOOL,     "no",      0,     1,        "",          RELOAD,  "Whether anybody may make an account of the role user; an administrator always can.")
+ROW(audit_retention,    DURATION, "8760h",   3600000, 315360000000, "",    RELOAD,  "How long the audit of who did what is kept.")
 ROW(metrics_token_file, PATH,     "",        0,     4095,     "",          RELOAD,  "File with the token that opens /metrics to other than loopback clients; empty allows loopback and admins only.")
 
 /* Other sites */
