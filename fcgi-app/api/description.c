@@ -1,5 +1,5 @@
 /*
- * /api/openapi.json: what the API is, made from the route rows (describe/).
+ * /api/openapi.json and /api/docs: what the API is, made from the route rows (describe/).
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +46,15 @@ static enum err get_openapi(struct http_request *r, struct http_response *respon
 	return ERR_OK;
 }
 
+/* The web server's own policy would forbid the page its style; it leaves ours alone. */
+static enum err get_docs(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	(void)why;
+	http_header(response, "Content-Security-Policy", r->app->description->page_policy.data);
+	respond(r, response, &r->app->description->page, "text/html; charset=utf-8");
+	return ERR_OK;
+}
+
 static const struct field openapi_fields[] = {
     {"openapi", FIELD_STRING, FIELD_REQUIRED, .summary = "The version of OpenAPI"},
     {"info", FIELD_OBJECT, .flags = FIELD_REQUIRED},
@@ -56,9 +65,13 @@ static const struct field openapi_fields[] = {
 };
 static const struct schema openapi_schema = SCHEMA("OpenApi", openapi_fields);
 
+static const char *const page_media[] = {"text/html", NULL};
+
 const struct route description_routes[] = {
     ROUTE(HTTP_GET, "/api/openapi.json", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_ANY, RATE_NONE,
 	  WEIGHT_LIGHT, BODY_NONE, get_openapi, "This description, for programs",
 	  .answers = &openapi_schema, .also = 304),
+    ROUTE(HTTP_GET, "/api/docs", ACCESS_PUBLIC, OTHERS_NONE, SCOPE_ANY, RATE_NONE, WEIGHT_LIGHT,
+	  BODY_NONE, get_docs, "This description, for people", .media = page_media, .also = 304),
 };
 const size_t description_route_count = ARRAY_LEN(description_routes);

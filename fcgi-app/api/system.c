@@ -25,8 +25,9 @@ enum { QUERY_HOST, QUERY_LIMIT, QUERY_SORT, QUERY_SEARCH, QUERY_COUNT };
 static const struct field query_fields[] = {
     [QUERY_HOST] = {"host", FIELD_STRING, 0, 1, 64,
 		    .summary = "Another host of the fleet; this one when it is not said"},
-    [QUERY_LIMIT] = {"limit", FIELD_INT, 0, 1, 500, .summary = "How many at most; 50 unless said"},
-    [QUERY_SORT] = {"sort", FIELD_WORD, .words = sort_words, .summary = "cpu unless said"},
+    [QUERY_LIMIT] = {"limit", FIELD_INT, 0, 1, 500, .initial = "50", .summary = "How many at most"},
+    [QUERY_SORT] = {"sort", FIELD_WORD, .words = sort_words, .initial = "\"cpu\"",
+		    .summary = "By what"},
     [QUERY_SEARCH] = {"search", FIELD_STRING, 0, 1, 255, .summary = "What the name contains"},
 };
 TABLE_MATCHES(query_fields, QUERY_COUNT);

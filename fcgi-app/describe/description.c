@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "describe/openapi.h"
+#include "describe/page.h"
 
 static void set_tag(struct document *document)
 {
@@ -19,8 +20,15 @@ static enum err render(struct description *d, const struct route_table *tables, 
 {
 	enum err err = openapi_render(tables, count, &d->openapi.text, why);
 	if (err == ERR_OK)
-		set_tag(&d->openapi);
-	return err;
+		err = page_render(tables, count, &d->page.text, why);
+	if (err != ERR_OK)
+		return err;
+	page_policy(&d->page_policy);
+	if (d->page_policy.failed)
+		return err_set(why, ERR_NOMEM, "out of memory describing the routes");
+	set_tag(&d->openapi);
+	set_tag(&d->page);
+	return ERR_OK;
 }
 
 enum err description_new(const struct route_table *tables, size_t count, struct description **out,
@@ -31,6 +39,8 @@ enum err description_new(const struct route_table *tables, size_t count, struct 
 	if (d == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory describing the routes");
 	strbuf_init(&d->openapi.text);
+	strbuf_init(&d->page.text);
+	strbuf_init(&d->page_policy);
 	enum err err = render(d, tables, count, why);
 	if (err != ERR_OK) {
 		description_free(d);
@@ -45,5 +55,7 @@ void description_free(struct description *d)
 	if (d == NULL)
 		return;
 	strbuf_release(&d->openapi.text);
+	strbuf_release(&d->page.text);
+	strbuf_release(&d->page_policy);
 	free(d);
 }

@@ -18,6 +18,8 @@ struct document {
 
 struct description {
 	struct document openapi; /* /api/openapi.json */
+	struct document page;    /* /api/docs */
+	struct strbuf page_policy;
 };
 
 enum err description_new(const struct route_table *tables, size_t count, struct description **out,

@@ -26,24 +26,38 @@ static struct schema_use *find(const struct schema_list *list, const char *name)
 	return NULL;
 }
 
+/* Its place in the list, made when there is none. */
+static enum err use_of(struct schema_list *list, const struct schema *schema,
+		       struct schema_use **out, struct errmsg *why)
+{
+	*out = find(list, schema->name);
+	if (*out != NULL && (*out)->schema != schema)
+		return err_set(why, ERR_INTERNAL, "two schemas are called %s", schema->name);
+	if (*out != NULL)
+		return ERR_OK;
+	enum err err = grow(list, why);
+	if (err != ERR_OK)
+		return err;
+	*out = &list->uses[list->count++];
+	**out = (struct schema_use){.schema = schema};
+	return ERR_OK;
+}
+
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the rows are */
 static enum err add(struct schema_list *list, const struct schema *schema, bool in_body,
 		    struct errmsg *why)
 {
 	if (schema == NULL)
 		return ERR_OK;
-	struct schema_use *known = find(list, schema->name);
-	if (known != NULL) {
-		known->in_body = known->in_body || in_body;
-		return known->schema == schema
-			   ? ERR_OK
-			   : err_set(why, ERR_INTERNAL, "two schemas are called %s", schema->name);
-	}
-	enum err err = grow(list, why);
-	if (err == ERR_OK)
-		list->uses[list->count++] = (struct schema_use){schema, in_body};
+	struct schema_use *use;
+	enum err err = use_of(list, schema, &use, why);
+	if (err != ERR_OK)
+		return err;
+	use->in_body = use->in_body || in_body;
+	use->in_answer = use->in_answer || !in_body;
 	for (size_t i = 0; i < schema->count && err == ERR_OK; i++)
-		err = add(list, schema->fields[i].of, in_body, why);
+		if (schema_takes(schema, &schema->fields[i]))
+			err = add(list, schema->fields[i].of, in_body, why);
 	return err;
 }
 

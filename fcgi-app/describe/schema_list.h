@@ -14,6 +14,7 @@
 struct schema_use {
 	const struct schema *schema;
 	bool in_body; /* of a request: other members are refused there */
+	bool in_answer;
 };
 
 struct schema_list {

@@ -1,7 +1,11 @@
 """/api/openapi.json: what the rows say, as clients and linters read it."""
 
+import base64
+import hashlib
+import html.parser
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -88,3 +92,70 @@ def test_the_linter_finds_what_is_wrong(document, tmp_path):
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(wrong), encoding="utf-8")
     assert {"invalid-ref", "operation-operationId"} <= {code for code, _, _ in lint(path)}
+
+
+@pytest.mark.http
+def test_the_page_for_people_is_public_and_has_a_tag(api):
+    answer = api.get("/api/docs")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    again = api.get("/api/docs", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.http
+def test_the_policy_of_the_page_lets_its_style_in_and_nothing_else(api):
+    answer = api.get("/api/docs")
+    style = re.search(r"<style>(.*)</style>", answer.text, re.S).group(1)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # One header: of two, both would hold, and the web server's own forbids every style.
+    assert answer.headers["Content-Security-Policy"] == (
+        f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'none'")
+    other = api.get("/api/openapi.json").headers["Content-Security-Policy"]
+    assert other == "default-src 'none'; frame-ancestors 'none'"
+
+
+class Page(html.parser.HTMLParser):
+    """What is in a page, and whether its elements are closed in order."""
+
+    VOID = {"meta", "br", "link"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.open = [], [], []
+        self.tags, self.attributes = set(), set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.add(tag)
+        self.attributes |= attrs.keys()
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [attrs["href"]] if "href" in attrs else []
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_has_every_operation_and_its_links_lead_somewhere(api, document):
+    page = Page(api.get("/api/docs").text)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    operations = {operation["operationId"] for methods in document["paths"].values()
+                  for operation in methods.values()}
+    assert operations <= set(page.ids)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert {link for link in page.links if not link.startswith("#")} == {"openapi.json"}
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(api):
+    text = api.get("/api/docs").text
+    page = Page(text)
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
+    assert page.attributes <= {"lang", "charset", "name", "content", "id", "class", "href", "scope"}
+    style = re.search(r"<style>(.*)</style>", text, re.S).group(1)
+    assert not re.search(r"url\(|@import|@font-face", style)

@@ -12,6 +12,8 @@
 #include "describe/field_schema.h"
 #include "describe/openapi.h"
 #include "describe/operation.h"
+#include "describe/page.h"
+#include "describe/page_fields.h"
 #include "describe/policy.h"
 #include "json/parse.h"
 #include "toy_route.h"
@@ -388,6 +390,80 @@ static void test_the_tag_follows_the_text(void **state)
 	description_free(c);
 }
 
+/* The page for people. */
+
+static void kind_is(struct field field, const char *text)
+{
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	field_put_kind(&out, &field);
+	assert_string_equal(out.data, text);
+}
+
+static void test_kinds_are_told_in_words(void **state)
+{
+	(void)state;
+	static const char *const words[] = {"big", "<small>", NULL};
+	kind_is((struct field){"f", FIELD_STRING, .min = 1, .max = 9}, "string, 1 to 9 characters");
+	kind_is((struct field){"f", FIELD_STRING, .min = 6, .max = 6}, "string, 6 characters");
+	kind_is((struct field){"f", FIELD_TEXT, .flags = FIELD_NULL}, "text with lines or null");
+	kind_is((struct field){"f", FIELD_SECRET, .min = 6, .max = 9}, "secret, 6 to 9 characters");
+	kind_is((struct field){"f", FIELD_WORD, .words = words},
+		"<code>big</code> <code>&lt;small&gt;</code>");
+	kind_is((struct field){"f", FIELD_INT, .max = INT64_MAX}, "whole number, from 0 on");
+	kind_is((struct field){"f", FIELD_INT, .min = -1, .max = 1}, "whole number, -1 to 1");
+	kind_is((struct field){"f", FIELD_REAL, .flags = 0}, "number");
+	kind_is((struct field){"f", FIELD_BOOL, .flags = 0}, "true or false");
+	kind_is((struct field){"f", FIELD_ID, .flags = 0}, "UUID");
+	kind_is((struct field){"f", FIELD_TIME, .flags = 0}, "time in UTC, with Z");
+	kind_is((struct field){"f", FIELD_TIME, .flags = FIELD_ZONELESS}, "time in UTC, without Z");
+	kind_is((struct field){"f", FIELD_OBJECT, .max = 9}, "object, at most 9 bytes");
+	kind_is((struct field){"f", FIELD_OBJECT, .of = &part}, "<a href=\"#Part\">Part</a>");
+	kind_is((struct field){"f", FIELD_LIST, .max = 3, .item = FIELD_ID},
+		"list, 0 to 3 items, each UUID");
+	kind_is((struct field){"f", FIELD_ANY, .max = 9}, "any JSON");
+}
+
+static void test_a_table_says_what_is_needed(void **state)
+{
+	(void)state;
+	static const struct field fields[] = {
+	    {"name", FIELD_ID, FIELD_REQUIRED, .summary = "R&D"},
+	    {"size", FIELD_BOOL, .initial = "true"},
+	};
+	static const struct schema schema = SCHEMA("S", fields);
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	fields_put_table(&out, &schema, true);
+	assert_string_equal(out.data,
+			    "<table>\n<tr><th scope=\"row\"><code>name</code> <em>needed</em></th>"
+			    "<td>UUID</td><td>R&amp;D</td></tr>\n"
+			    "<tr><th scope=\"row\"><code>size</code></th><td>true or false</td>"
+			    "<td><code>true</code> unless said</td></tr>\n</table>\n");
+	strbuf_clear(&out);
+	fields_put_table(&out, &schema, false);
+	assert_string_equal(out.data,
+			    "<table>\n<tr><th scope=\"row\"><code>name</code></th>"
+			    "<td>UUID</td><td>R&amp;D</td></tr>\n"
+			    "<tr><th scope=\"row\"><code>size</code> <em>not always</em></th>"
+			    "<td>true or false</td><td></td></tr>\n</table>\n");
+}
+
+static void test_the_page_has_groups_routes_and_objects(void **state)
+{
+	(void)state;
+	STRBUF_CLEANUP out = STRBUF_INIT;
+	assert_int_equal(page_render(&table, 1, &out, NULL), ERR_OK);
+	says(out.data, "<a href=\"#group-toys\">toys</a>");
+	says(out.data, "<h2 id=\"group-toys\">toys</h2>\n<p>What is played with.</p>");
+	says(out.data, "<section id=\"putToysById\">\n<h3><b class=\"PUT\">PUT</b> "
+		       "<code>/toys/{id}</code></h3>\n<p>A toy.</p>\n<p class=\"policy\">Needs the "
+		       "role user or admin. API keys are refused. Never limited.</p>");
+	says(out.data, "<p>201: <a href=\"#Toy\">Toy</a></p>\n"
+		       "<p>Errors: 400 401 403 404 409 413 415 422 502 503 504</p>");
+	says(out.data, "<section id=\"Toy\">");
+	says(out.data, "<section id=\"Part\">"); /* of bodies and of answers */
+	lacks(out.data, "<section id=\"NewToy\">");
+}
+
 /* Of the rows that the workers serve. */
 
 static void test_no_two_operations_share_an_id(void **state)
@@ -437,6 +513,9 @@ int main(void)
 	    cmocka_unit_test(test_only_bodies_are_closed),
 	    cmocka_unit_test(test_two_schemas_of_one_name_are_refused),
 	    cmocka_unit_test(test_the_tag_follows_the_text),
+	    cmocka_unit_test(test_kinds_are_told_in_words),
+	    cmocka_unit_test(test_a_table_says_what_is_needed),
+	    cmocka_unit_test(test_the_page_has_groups_routes_and_objects),
 	    cmocka_unit_test(test_no_two_operations_share_an_id),
 	    cmocka_unit_test(test_the_whole_api_can_be_described),
 	};
