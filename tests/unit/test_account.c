@@ -73,7 +73,7 @@ static void test_an_address_has_something_on_both_sides_of_one_at(void **state)
 {
 	(void)state;
 	static const char reason[] = "must be an e-mail address";
-	static const char *const refused[] = {"ada",   "ada@",     "@example.org", "@@@",
+	static const char *const refused[] = {"ada",   "ada@",     "@example.org", "@@@", "a@@b",
 					      "a@b@c", "a@b c.de", "a b@c.de",     "a@b@"};
 	assert_allowed(account_check_email, "a@b");
 	assert_allowed(account_check_email, "ada+lists@example.org");

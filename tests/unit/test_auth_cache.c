@@ -28,6 +28,8 @@ struct database {
 	_Atomic int64_t delay_ms;
 	_Atomic unsigned hang_up; /* this many reads end with ERR_CANCELLED */
 	int64_t expires_us;       /* 0 for an hour from now */
+	bool keys;                /* the tokens are API keys */
+	int64_t key_used_us;      /* when their use was noted last */
 	struct auth *revokes;     /* a revocation comes while it is asked */
 };
 
@@ -69,6 +71,9 @@ static enum err load(void *context, enum token_kind kind, const uint8_t digest[T
 	for (size_t i = 0; i < sizeof(out->username) - 1; i++)
 		out->username[i] = (char)('a' + digest[0] % 26);
 	memcpy(out->user_id.bytes, digest, sizeof(out->user_id.bytes));
+	if (db->keys)
+		memcpy(out->key_id.bytes, digest, sizeof(out->key_id.bytes));
+	out->key_used_us = db->key_used_us;
 	return ERR_OK;
 }
 
@@ -542,6 +547,63 @@ static void test_a_metrics_token_that_cannot_be_read_is_an_error(void **state)
 	auth_free(NULL);
 }
 
+/* A principal is let in by each of so many new tokens. */
+static void use_new_tokens(struct fixture *f, unsigned count)
+{
+	struct deadline deadline = deadline_in_ms(60000);
+	struct principal who;
+	for (unsigned i = 0; i < count; i++) {
+		mint(f->token);
+		assert_int_equal(check_token(f->auth, f->token, &deadline, false, &who, NULL),
+				 ERR_OK);
+	}
+}
+
+static void test_the_use_of_keys_alone_is_kept_for_upkeep(void **state)
+{
+	struct fixture *f = *state;
+	struct deadline deadline = deadline_in_ms(60000);
+	struct principal who;
+	struct uuid used[3];
+	use_new_tokens(f, 1);
+	assert_int_equal(auth_take_used_keys(f->auth, used, 3), 0);
+	f->db.keys = true;
+	use_new_tokens(f, 2);
+	/* Read once more, the second is still one key. */
+	advance_ms(f, TTL_MS);
+	assert_int_equal(check_token(f->auth, f->token, &deadline, false, &who, NULL), ERR_OK);
+	assert_int_equal(auth_take_used_keys(f->auth, &used[0], 1), 1);
+	assert_int_equal(auth_take_used_keys(f->auth, &used[1], 2), 1);
+	assert_int_equal(auth_take_used_keys(f->auth, &used[2], 1), 0);
+	assert_false(uuid_equal(&used[0], &used[1]));
+	assert_true(uuid_equal(&who.key_id, &used[0]) || uuid_equal(&who.key_id, &used[1]));
+}
+
+static void test_the_use_of_a_key_is_kept_once_a_minute(void **state)
+{
+	struct fixture *f = *state;
+	struct uuid used[2];
+	f->db.keys = true;
+	f->db.key_used_us = clock_wall_us() - 50 * US_PER_S;
+	use_new_tokens(f, 1);
+	assert_int_equal(auth_take_used_keys(f->auth, used, 2), 0);
+	f->db.key_used_us = clock_wall_us() - 60 * US_PER_S;
+	use_new_tokens(f, 1);
+	assert_int_equal(auth_take_used_keys(f->auth, used, 2), 1);
+}
+
+static void test_no_more_than_256_used_keys_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	enum { KEPT = 256 };
+	struct uuid used[KEPT + 1];
+	f->db.keys = true;
+	use_new_tokens(f, KEPT + 1);
+	assert_int_equal(auth_take_used_keys(f->auth, used, KEPT + 1), KEPT);
+	use_new_tokens(f, 1);
+	assert_int_equal(auth_take_used_keys(f->auth, used, KEPT + 1), 1);
+}
+
 static void test_a_revocation_reaches_all_who_share_a_scoreboard(void **state)
 {
 	struct fixture *f = *state;
@@ -670,6 +732,9 @@ int main(void)
 	    TEST(test_many_threads_never_get_another_ones_principal),
 	    TEST(test_the_metrics_token_comes_from_its_file),
 	    TEST(test_a_metrics_token_that_cannot_be_read_is_an_error),
+	    TEST(test_the_use_of_keys_alone_is_kept_for_upkeep),
+	    TEST(test_the_use_of_a_key_is_kept_once_a_minute),
+	    TEST(test_no_more_than_256_used_keys_are_kept),
 	    TEST(test_a_revocation_reaches_all_who_share_a_scoreboard),
 	    TEST(test_one_caller_cleans_in_each_interval),
 	    TEST(test_what_counts_as_an_outage),

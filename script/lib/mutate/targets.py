@@ -15,6 +15,7 @@ TARGETS = (
                                     "tests/unit/test_fastcgi_limits",
                                     "tests/unit/test_fastcgi_given")),
     Target("lib/auth/account.c", ("tests/unit/test_account",)),
+    Target("lib/auth/scope.c", ("tests/unit/test_auth_scope",)),
     Target("lib/auth/password.c", ("tests/unit/test_auth_password",)),
     Target("lib/auth/token.c", ("tests/unit/test_auth_token", "tests/unit/test_auth_cache")),
     Target("lib/auth/principal.c", ("tests/unit/test_auth_token",)),
