@@ -283,3 +283,32 @@ def test_heartbeats_are_no_change(api, token):
 def test_ids_that_are_none(api, token):
     for path in ("/api/v1/agents/x", f"/api/v1/agents/{uuid.uuid4()}"):
         refused(api.get(path, token), 404)
+
+
+def statements(stack):
+    with stack.database() as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Com_stmt_execute'")
+        return int(cursor.fetchone()[1])
+
+
+def statements_of(stack, ask, times=10):
+    """How many statements one request takes: others may run some, so the fewest of three tries."""
+    tries = []
+    for _ in range(3):
+        before = statements(stack)
+        for _ in range(times):
+            assert ask().status_code == 200
+        tries.append((statements(stack) - before) // times)
+    return min(tries)
+
+
+@pytest.mark.parametrize("kind", ["agents", "projects", "goals", "plans", "tasks"])
+def test_a_page_takes_as_many_statements_as_a_record_more(stack, api, token, kind):
+    fields = {"agents": {"name": "a"}, "goals": {"description": "g"}, "plans": {},
+              "tasks": {"description": "t"}}
+    for _ in range(20):
+        body = fields.get(kind) if kind != "projects" else {"name": f"p {uuid.uuid4()}"}
+        assert api.post(f"/api/v1/{kind}", token, json=body).status_code == 201
+    one = statements_of(stack, lambda: api.get(f"/api/v1/{kind}?limit=1", token))
+    many = statements_of(stack, lambda: api.get(f"/api/v1/{kind}?limit=20", token))
+    assert one == many == {"agents": 3, "projects": 2, "goals": 2, "plans": 3, "tasks": 3}[kind]

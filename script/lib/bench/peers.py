@@ -57,9 +57,10 @@ class Stack:
             120, self._ready)
         record = self._record()
         self.port = record["port"]
+        self.config = os.path.join(record["runtime"], "app", "ziggie.conf")
         self.socket = os.path.join(record["runtime"], "app", "fcgi.sock")
         self.db_socket = os.path.join(record["runtime"], "db", "mariadb.sock")
-        self.db_password = self._secret("db-password")
+        self.db_password = self.secret("db-password")
         self.token = self._login()
 
     def _record(self):
@@ -72,12 +73,12 @@ class Stack:
     def _ready(self):
         return self._record().get("phase") == "ready"
 
-    def _secret(self, name):
+    def secret(self, name):
         with open(os.path.join(self.state, "secrets", name), encoding="utf-8") as f:
             return f.read().strip()
 
     def _login(self):
-        body = json.dumps({"username": "admin", "password": self._secret("admin-password")})
+        body = json.dumps({"username": "admin", "password": self.secret("admin-password")})
         status, _, answer = fetch(self.port, "/api/auth/login",
                                   {"Content-Type": "application/json"}, "POST", body)
         if status != 200:
@@ -99,11 +100,10 @@ class Stack:
     def change(self, **settings):
         """Reloads with other settings; NEVER_MET and the shipped values come back without any."""
         before, record = self._generation(), self._record()
-        config = os.path.join(record["runtime"], "app", "ziggie.conf")
-        with open(config, encoding="utf-8") as f:
+        with open(self.config, encoding="utf-8") as f:
             kept = [line for line in f if not line.startswith("ratelimit_")]
         changed = {**NEVER_MET, **settings}
-        with open(config, "w", encoding="utf-8") as f:
+        with open(self.config, "w", encoding="utf-8") as f:
             f.writelines(kept + [f'{name} = "{value}"\n' for name, value in changed.items()])
         os.kill(record["parts"]["ziggied"]["pid"], signal.SIGHUP)
         deadline = time.monotonic() + 60

@@ -1,0 +1,1 @@
+"""Load that checks every answer: what script/load runs."""
