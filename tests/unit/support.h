@@ -6,6 +6,7 @@
 #define ZIGGIE_TESTS_SUPPORT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* A memcached on a Unix socket in a directory of its own. */
@@ -27,6 +28,13 @@ void test_memcached_resume(struct test_memcached *m);
 void test_memcached_stop(struct test_memcached *m);
 
 void test_sleep_ms(unsigned ms);
+
+/*
+ * How long something takes at best: a busy machine makes it longer, but not every time.
+ * measure() says how long it took, and is called again while that is more than limit_ms,
+ * a few dozen times at most.
+ */
+int64_t test_best_ms(int64_t (*measure)(void *context), void *context, int64_t limit_ms);
 
 /* How many descriptors this process has open. */
 unsigned test_open_files(void);
