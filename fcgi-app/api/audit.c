@@ -47,13 +47,15 @@ static const struct schema row_schema = SCHEMA("AuditEntry", row_fields);
 static const struct field list_fields[] = {PAGING_ANSWERS(&row_schema)};
 static const struct schema list_schema = SCHEMA("AuditList", list_fields);
 
+enum { QUERY_RESOURCE, QUERY_USER };
 static const struct field query_fields[] = {
-    PAGING_TAKES,
-    {"resource", FIELD_STRING, 0, 1, WORD_MOST, .summary = "Only this kind of record"},
+    [QUERY_RESOURCE] = {"resource", FIELD_STRING, 0, 1, WORD_MOST,
+			.summary = "Only this kind of record"},
+    [QUERY_USER] = {"user", FIELD_STRING, 0, 1, NAME_MOST, .summary = "Only what this name did"},
     {"record", FIELD_ID, .summary = "Only this record"},
-    {"user", FIELD_STRING, 0, 1, NAME_MOST, .summary = "Only what this name did"},
     {"from", FIELD_TIME, .summary = "Not what was before"},
     {"to", FIELD_TIME, .summary = "Not what was then or later"},
+    PAGING_TAKES,
 };
 static const struct schema query_schema = SCHEMA("AuditQuery", query_fields);
 
@@ -61,6 +63,17 @@ struct asked {
 	struct audit_query query;
 	struct uuid record, continues;
 };
+
+/* A text that the row of that name takes. */
+static enum err read_text(const struct http_request *r, size_t field, const char **out,
+			  struct errmsg *why)
+{
+	enum err err = http_query(r, query_fields[field].name, out, why);
+	if (err != ERR_OK || *out == NULL || field_takes_text(&query_fields[field], *out))
+		return err;
+	return err_set(why, ERR_INVALID, "%s: is not a value of this field",
+		       query_fields[field].name);
+}
 
 static enum err read_time(const struct http_request *r, const char *name, int64_t *out,
 			  struct errmsg *why)
@@ -103,9 +116,9 @@ static enum err read_query(const struct http_request *r, struct paging *page, st
 	if (err == ERR_OK)
 		err = paging_read(r, page, why);
 	if (err == ERR_OK)
-		err = http_query(r, "resource", &query->resource, why);
+		err = read_text(r, QUERY_RESOURCE, &query->resource, why);
 	if (err == ERR_OK)
-		err = http_query(r, "user", &query->username, why);
+		err = read_text(r, QUERY_USER, &query->username, why);
 	if (err == ERR_OK)
 		err = read_record(r, out, why);
 	if (err == ERR_OK)

@@ -119,14 +119,6 @@ static enum err need_local(struct http_request *r, struct errmsg *why)
 	return need_role(r, ROLE_ADMIN, false, why);
 }
 
-enum err http_may_act_as(const struct http_request *r, const struct uuid *agent, struct errmsg *why)
-{
-	const struct uuid *bound = &r->principal.agent_id;
-	if (uuid_is_nil(bound) || uuid_equal(bound, agent))
-		return ERR_OK;
-	return err_set(why, ERR_FORBIDDEN, "this API key acts as another agent");
-}
-
 enum err http_authenticate(struct http_request *r, struct errmsg *why)
 {
 	switch (r->route->access) {

@@ -25,8 +25,4 @@ enum err http_authenticate(struct http_request *r, struct errmsg *why);
  */
 void http_session_digest(const struct http_request *r, uint8_t digest[TOKEN_DIGEST_LEN]);
 
-/* ERR_FORBIDDEN when the request comes with a key that is bound to another agent. */
-enum err http_may_act_as(const struct http_request *r, const struct uuid *agent,
-			 struct errmsg *why);
-
 #endif

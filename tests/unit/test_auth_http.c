@@ -212,17 +212,6 @@ static void test_a_token_knows_no_scopes(void **state)
 	    ERR_UNAUTHORIZED);
 }
 
-static void test_a_key_of_an_agent_acts_as_that_one(void **state)
-{
-	(void)state;
-	static const struct uuid own = {{2}}, other = {{3}};
-	struct http_request r = {.principal = {.agent_id = own}};
-	assert_int_equal(http_may_act_as(&r, &own, NULL), ERR_OK);
-	assert_int_equal(http_may_act_as(&r, &other, NULL), ERR_FORBIDDEN);
-	r.principal = (struct principal){.role = ROLE_USER};
-	assert_int_equal(http_may_act_as(&r, &other, NULL), ERR_OK);
-}
-
 /* A key is remembered for upkeep when its use was not noted for a minute, and once. */
 static void test_used_keys_are_taken_once(void **state)
 {
@@ -325,7 +314,6 @@ int main(void)
 	    TEST(test_without_credentials_only_open_routes_answer),
 	    TEST(test_a_key_does_what_its_scopes_and_its_owners_role_agree_on),
 	    TEST(test_a_token_knows_no_scopes),
-	    TEST(test_a_key_of_an_agent_acts_as_that_one),
 	    TEST(test_used_keys_are_taken_once),
 	    TEST(test_open_registration_lets_anybody_in_and_notes_who),
 	    TEST(test_an_optional_principal_is_noted_when_the_token_is_good),

@@ -1,0 +1,162 @@
+"""Who may call what: every route row with every kind of caller, and every row that changes
+records with records of one's own and of others.
+
+What is expected follows from the row's columns alone. A request that is let in is one that does
+not end with 401 or 403: its body is empty and its ids are nobody's, so most end with 404 or 422.
+"""
+
+import itertools
+
+import pytest
+
+import rows
+from accounts import Account, assert_problem
+
+CALLERS = ("nobody", "readonly", "user", "admin", "expired token", "disabled user",
+           "key without the scope", "key with the scope", "key of a disabled user", "expired key",
+           "revoked key")
+RANK = {"readonly": 1, "user": 2, "admin": 3}
+# The least role that an access level asks for; others ask for none of a caller on this machine.
+NEEDS = {"host": 1, "readonly": 1, "user": 2, "admin": 3, "register": 3}
+NO_SCOPE = ["usage:read"]  # of no route that there is
+NUMBERS = itertools.count(1)
+TOKENS = 10 * len(rows.ROWS)  # for each caller: one a request
+OPEN = ("public", "optional", "local")
+
+
+def expected(row, caller):
+    """200 for whoever is let in, or 401 or 403."""
+    if row["access"] in OPEN:
+        return 200
+    if caller in RANK:
+        return 200 if RANK[caller] >= NEEDS[row["access"]] else 403
+    if caller == "key with the scope":  # an administrator's
+        return 403 if row["scope"] == "-" else 200
+    if caller == "key without the scope":
+        return 200 if row["scope"] == "*" else 403
+    return 401
+
+
+class Callers:
+    """Headers for each kind of caller; tokens are used once, as some requests end them."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.api = stack.api()
+        self.accounts = {role: Account(stack, role) for role in RANK}
+        self.expired, self.disabled = Account(stack, "admin"), Account(stack, "admin")
+        self.tokens = {name: self._mint(account) for name, account in (
+            *self.accounts.items(), ("expired token", self.expired),
+            ("disabled user", self.disabled))}
+        self.keys = {"key without the scope": self._key("admin", NO_SCOPE),
+                     "key with the scope": self._key("admin", ["*:read", "*:write"]),
+                     "expired key": self._key("admin", ["*:read", "*:write"]),
+                     "revoked key": self._key("admin", ["*:read", "*:write"]),
+                     "key of a disabled user": self._key("disabled user", ["*:read", "*:write"])}
+        self._spoil()
+
+    def _mint(self, account):
+        return iter(account.token("--count", str(TOKENS)).split())
+
+    def _key(self, owner, scopes):
+        answer = self.api.post("/api/v1/api-keys", next(self.tokens[owner]),
+                               json={"name": "matrix", "scopes": scopes})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def _spoil(self):
+        """Behind the back of the workers, which would delete the tokens with the right."""
+        with self.stack.database() as database, database.cursor() as cursor:
+            cursor.execute("UPDATE tokens t JOIN users u ON u.id = t.user_id SET t.expires_at ="
+                           " UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE u.username = %s",
+                           self.expired.name)
+            assert cursor.rowcount == TOKENS
+            cursor.execute("UPDATE users SET is_active = 0 WHERE username = %s",
+                           self.disabled.name)
+            for key, column in (("expired key", "expires_at"), ("revoked key", "revoked_at")):
+                cursor.execute(f"UPDATE api_keys SET {column} = UTC_TIMESTAMP(6) - INTERVAL 1"
+                               " SECOND WHERE id = UNHEX(REPLACE(%s, '-', ''))",
+                               self.keys[key]["id"])
+                assert cursor.rowcount == 1
+
+    def headers(self, caller):
+        if caller == "nobody":
+            return {}
+        if caller in self.keys:
+            return {"X-API-Key": self.keys[caller]["key"]}
+        return {"Authorization": "Bearer " + next(self.tokens[caller])}
+
+
+@pytest.fixture(scope="module")
+def callers(stack):
+    return Callers(stack)
+
+
+def call(api, row, headers, identity=None):
+    body = {} if row["body"] in ("json", "json_or_form") else None
+    return api.request(row["method"], rows.path_of(row, identity), headers=headers, json=body)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("row", rows.ROWS, ids=rows.name_of)
+def test_a_row_lets_in_whom_its_columns_name(api, callers, row, caller):
+    answer = call(api, row, callers.headers(caller))
+    wanted = expected(row, caller)
+    if wanted == 200:
+        assert answer.status_code not in (401, 403), answer.text
+        assert answer.status_code < 500 or answer.status_code == 503, answer.text
+    else:
+        assert_problem(answer, wanted)
+
+
+def test_the_matrix_has_all_kinds_of_rows():
+    """Else it would say less than it seems to."""
+    assert {row["access"] for row in rows.ROWS} >= {*OPEN, *NEEDS}
+    assert {row["others"] for row in rows.ROWS} == {"none", "read", "kept", "changed"}
+    wanted = {expected(row, caller) for row, caller in itertools.product(rows.ROWS, CALLERS)}
+    assert wanted == {200, 401, 403}
+
+
+# Records of one's own, and of others
+
+CHANGING = [row for row in rows.ROWS if row["record"] and row["others"] in ("kept", "changed") and
+            "{id}" in row["path"]]
+
+
+def least_body(schema):
+    """What must be said to make a record; its texts are like no other's."""
+    body = {}
+    for field in rows.fields_of(schema):
+        if field["required"]:
+            assert field["type"] in ("string", "text"), f"a value for {field} is not known"
+            body[field["name"]] = f"of the matrix {next(NUMBERS)}"
+    return body
+
+
+def make_record(api, row, headers):
+    """One of the kind that the row changes."""
+    path = row["path"].partition("/{id}")[0]
+    making = next(each for each in rows.ROWS if each["method"] == "POST" and each["path"] == path)
+    answer = api.post(path, headers=headers, json=least_body(making["accepts"]))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+@pytest.mark.parametrize("caller,whose", [
+    ("readonly", "other's"), ("user", "own"), ("user", "other's"), ("admin", "own"),
+    ("admin", "other's"), ("key with the scope", "own"), ("key with the scope", "other's")])
+@pytest.mark.parametrize("row", CHANGING, ids=rows.name_of)
+def test_a_row_changes_the_records_that_it_says(api, callers, row, caller, whose):
+    owner = caller if whose == "own" else "admin" if caller == "user" else "user"
+    record = make_record(api, row, callers.headers(owner))
+    answer = call(api, row, callers.headers(caller), record)
+    if caller == "readonly" or (caller == "user" and whose == "other's" and
+                                row["others"] == "kept"):
+        assert_problem(answer, 403)
+    else:
+        assert answer.status_code not in (401, 403, 404), answer.text
+        assert answer.status_code < 500, answer.text
+    still = api.get(row["path"].partition("/{id}")[0] + "/" + record,
+                    headers=callers.headers("admin"))
+    gone = row["method"] == "DELETE" and answer.status_code == 204
+    assert still.status_code == (404 if gone else 200)
