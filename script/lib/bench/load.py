@@ -51,11 +51,11 @@ def verify(port, path, headers, size=None):
     return body
 
 
-def run(source, port, paths, headers, clients, seconds, timeout=2):
+def run(source, port, paths, headers, clients, seconds, timeout=2, script=None):
     """Asks for a path, or several in turn, with this many kept connections, as fast as the
-    answers come."""
+    answers come; the script is another one of bench/ than those that only read."""
     paths = [paths] if isinstance(paths, str) else paths
-    script = "wrk_report.lua" if len(paths) == 1 else "wrk_rotate.lua"
+    script = script or ("wrk_report.lua" if len(paths) == 1 else "wrk_rotate.lua")
     threads = min(len(os.sched_getaffinity(0)), clients)
     command = [find_program("wrk"), "-t", str(threads), "-c", str(clients), "-d", f"{seconds}s",
                "--timeout", f"{timeout}s", "--latency",
@@ -63,7 +63,7 @@ def run(source, port, paths, headers, clients, seconds, timeout=2):
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     command.append(f"http://127.0.0.1:{port}{paths[0]}")
-    if len(paths) > 1:
+    if script != "wrk_report.lua":
         command += ["--", *paths]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Callable
 
-from bench import BenchError, load, process, scan
+from bench import BenchError, load, process, records, scan
 from bench.peers import PEERS, VALIDATE
 from bench.report import Judgement, Table, load_table, ratio_of
 
@@ -43,26 +43,28 @@ class Bench:
         }
         self.front = front_kind(self.children, self.source, self.given.build, self.stack, sizes)
 
-    def load(self, paths, clients, seconds):
+    def load(self, paths, clients, seconds, script=None):
         """One measurement, alone on the machine as far as the bench goes."""
         self.front.refused()
-        seen = load.run(self.source, self.front.port, paths, self.headers, clients, seconds)
+        seen = load.run(self.source, self.front.port, paths, self.headers, clients, seconds,
+                        script=script)
         # nginx's own count of refusals; wrk's leaves out 3xx.
         time.sleep(0.2)
         seen.status = max(seen.status, self.front.refused())
         self.stack.forget_logs()
         return seen
 
-    def rounds(self, paths, clients):
+    def rounds(self, paths, clients, script=None):
         """name → one Load a round; each round takes the peers in turn, from another one on."""
         for path in paths.values():
-            load.verify(self.front.port, path, self.headers)
-            self.load(path, clients, 1)
+            if script is None:
+                load.verify(self.front.port, path, self.headers)
+            self.load(path, clients, 1, script)
         runs = {name: [] for name in paths}
         order = list(paths)
         for number in range(self.given.rounds):
             for name in order[number % len(order):] + order[:number % len(order)]:
-                seen = self.load(paths[name], clients, self.given.seconds)
+                seen = self.load(paths[name], clients, self.given.seconds, script)
                 runs[name].append(seen)
                 print(f"  {number + 1}/{self.given.rounds} {name:<28} {seen.rate:>9,.0f}/s   "
                       f"P99 {seen.p99_ms:.1f} ms   errors {seen.errors}", flush=True)
@@ -293,5 +295,6 @@ GROUPS = {
     "clients": Group(clients),
     "refusals": Group(refusals),
     "limiter": Group(limiter),
+    "records": Group(records.measure),
     "scan": Group(scan_processes, behind_nginx=False),
 }

@@ -15,6 +15,8 @@ from bench.load import fetch, verify
 
 PEERS = ("bare", "engine", "static", "php")
 VALIDATE = "/api/auth/validate"
+# What script/lib/bench/records.py compares with.
+RECORD_SCRIPTS = ("agent", "agents", "patch")
 # As deploy/nginx ships the upstream of the application.
 THREADS = "16"
 KEPT = "keepalive 512;\n        keepalive_timeout 5s;\n        keepalive_requests 100000;"
@@ -186,9 +188,10 @@ class Front:
         self._write("opcache.php", self._fill("php/opcache.php", {}))
         self._write("cached.php", self._fill("php/cached.php.in", {
             "MEMCACHED": self.cache_socket, "VALUE": "processes"}))
-        self._write("read.php", self._fill("php/read.php.in", {
-            "USER": "ziggie", "DATABASE": "ziggie", "SOCKET": self.stack.db_socket,
-            "PASSWORD": self.stack.db_password}))
+        for name in ("read", *RECORD_SCRIPTS):
+            self._write(f"{name}.php", self._fill(f"php/{name}.php.in", {
+                "USER": "ziggie", "DATABASE": "ziggie", "SOCKET": self.stack.db_socket,
+                "PASSWORD": self.stack.db_password}))
 
     def _start_php(self):
         self._write_scripts()
@@ -222,7 +225,8 @@ class Front:
                 f"location = /bench/engine-{name} {{ fastcgi_pass engine-{name}; }}",
                 self._php_location(f"php-{name}", f"constant-{name}.php"),
             ]
-        text += [self._php_location(name, f"{name}.php") for name in ("cached", "read", "opcache")]
+        text += [self._php_location(name, f"{name}.php") 
+                 for name in ("cached", "read", "opcache", *RECORD_SCRIPTS)]
         text.append("location / { fastcgi_pass ziggie; }")
         return "\n        ".join(text)
 
