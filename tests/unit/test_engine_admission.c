@@ -126,6 +126,18 @@ static void test_a_request_past_its_deadline_is_not_started(void **state)
 	toy_stop(&t);
 }
 
+static void wait_for_hang_ups(const struct engine *engine, size_t count)
+{
+	size_t seen = 0;
+	for (int ms = 0; seen < count; ms++) {
+		assert_true(ms < PEER_WAIT_MS);
+		usleep(1000);
+		seen = 0;
+		for (uint32_t i = 0; i < engine->config.max_connections; i++)
+			seen += (atomic_load(&engine->connections[i].state) & CONN_HUNG_UP) != 0;
+	}
+}
+
 static void test_a_parked_request_whose_peer_went_is_not_started(void **state)
 {
 	(void)state;
@@ -139,7 +151,7 @@ static void test_a_parked_request_whose_peer_went_is_not_started(void **state)
 	toy_wait_for_stat(&engine_stats(t.engine)->parked_normal, ARRAY_LEN(gone));
 	for (size_t i = 0; i < ARRAY_LEN(gone); i++)
 		close(gone[i]);
-	usleep(50000);
+	wait_for_hang_ups(t.engine, ARRAY_LEN(gone));
 	toy_open_gate(&t);
 	expect_each(running, ARRAY_LEN(running), "waited");
 	toy_wait_for_stat(&engine_stats(t.engine)->connections, 0);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "fcgi_peer.h"
 #include "toy_app.h"
+#include "worker/connection.h"
 
 /* engine_drain() on a thread of its own. */
 struct drain {
@@ -30,12 +31,23 @@ static void *drain_main(void *argument)
 	return NULL;
 }
 
-/* Returns once the engine has very probably begun to drain. */
+static bool accepts(struct engine *engine)
+{
+	pthread_mutex_lock(&engine->lock);
+	bool accepts = !engine->acceptor_done;
+	pthread_mutex_unlock(&engine->lock);
+	return accepts;
+}
+
+/* Returns once the engine drains. */
 static void drain_start(struct drain *drain, struct engine *engine, int64_t timeout_ms)
 {
 	*drain = (struct drain){.engine = engine, .timeout_ms = timeout_ms};
 	assert_int_equal(pthread_create(&drain->id, NULL, drain_main, drain), 0);
-	usleep(200000);
+	for (int ms = 0; accepts(engine); ms++) {
+		assert_true(ms < PEER_WAIT_MS);
+		usleep(1000);
+	}
 }
 
 static void test_each_connection_ends_with_its_next_answer(void **state)
