@@ -67,6 +67,7 @@ static void test_the_text_names_each_once(void **state)
 {
 	(void)state;
 	expect_text("[]", "[]");
+	expect_text("[\"usage:write\",\"goals:read\"]", "[\"goals:read\",\"usage:write\"]");
 	expect_text("[\"tasks:write\", \"agents:read\",\"tasks:write\"]",
 		    "[\"agents:read\",\"tasks:write\"]");
 	expect_text("[\"*:read\",\"goals:read\",\"goals:write\"]", "[\"*:read\",\"goals:write\"]");
