@@ -297,10 +297,10 @@ const struct route api_key_routes[] = {
 	  WEIGHT_NORMAL, BODY_NONE, get_api_keys,
 	  "The own API keys, revoked ones too; an administrator sees everybody's",
 	  .takes = &query_schema, .answers = &list_schema),
-    ROUTE(HTTP_POST, "/api/v1/api-keys", ACCESS_USER, OTHERS_NONE, SCOPE_NONE, RATE_READ,
+    ROUTE(HTTP_POST, "/api/v1/api-keys", ACCESS_USER, OTHERS_NONE, SCOPE_NONE, RATE_WRITE,
 	  WEIGHT_NORMAL, BODY_JSON, post_api_keys, "Make an API key, and see it this once",
 	  .accepts = &new_schema, .answers = &made_schema, .status = 201),
-    ROUTE(HTTP_DELETE, "/api/v1/api-keys/{id}", ACCESS_USER, OTHERS_KEPT, SCOPE_NONE, RATE_READ,
+    ROUTE(HTTP_DELETE, "/api/v1/api-keys/{id}", ACCESS_USER, OTHERS_KEPT, SCOPE_NONE, RATE_WRITE,
 	  WEIGHT_NORMAL, BODY_NONE, delete_api_key, "Revoke an API key", .status = 204),
 };
 const size_t api_key_route_count = ARRAY_LEN(api_key_routes);

@@ -120,11 +120,15 @@ static enum err judge(struct http_request *r, const struct ratelimit_request *re
 enum err http_limit(struct http_request *r, struct errmsg *why)
 {
 	char text[WHO_TEXT_MAX];
-	struct ratelimit_request request = {.route = r->route->path};
+	struct ratelimit_request request = {.route = ""};
 	if (r->app->limits == NULL || !class_of(r->route, &request.class))
 		return ERR_OK;
 	request.who = who_asks(r, text);
-	request.method = (uint8_t)r->route->method;
+	/* All ways to sign in count together, or each would give a guesser as many again. */
+	if (request.class != RATELIMIT_LOGIN) {
+		request.route = r->route->path;
+		request.method = (uint8_t)r->route->method;
+	}
 	request.total = request.who.kind != RATELIMIT_ADDRESS;
 	return judge(r, &request, &r->limits, why);
 }

@@ -53,8 +53,8 @@ enum route_others {
 
 enum route_rate {
 	RATE_NONE = 1,
-	RATE_READ, /* as a read of the family that the path is of */
-	RATE_WRITE,
+	RATE_READ,  /* as a read of the family that the path is of */
+	RATE_WRITE, /* of /api/v1, where a write is no read */
 	RATE_LOGS,
 	RATE_CONTROL,
 	RATE_LOGIN,

@@ -108,6 +108,9 @@ static const char *row_fault(const struct route *row)
 		return "its scope is not among the resources of auth/scope.c";
 	if (row->method == 0 || row->method == HTTP_HEAD || row->method == HTTP_OPTIONS)
 		return "its method is answered by the router itself";
+	if (row->rate == RATE_READ && row->method != HTTP_GET &&
+	    strncmp(row->path, "/api/v1/", strlen("/api/v1/")) == 0)
+		return "it writes, and counts as a read";
 	return NULL;
 }
 

@@ -181,13 +181,11 @@ static enum err read_body(struct http_request *r, struct http_response *response
 /* Whoever may not do it counts as well, or guessing would be free. */
 static enum err admit(struct http_request *r, struct errmsg *why)
 {
-	struct errmsg refusal = ERRMSG_INIT;
 	http_phase_enter(r, PHASE_AUTH);
 	enum err err = http_authenticate(r, why);
 	http_phase_enter(r, PHASE_HANDLER);
-	if (err_http_status(err) < 500 && http_limit(r, &refusal) != ERR_OK)
-		return err_set(why, ERR_RATE_LIMITED, "%s", refusal.text);
-	return err;
+	enum err limited = err_http_status(err) < 500 ? http_limit(r, why) : ERR_OK;
+	return limited != ERR_OK ? limited : err;
 }
 
 /* Everything that can go wrong comes out as an error; a filled response is ERR_OK. */

@@ -115,6 +115,7 @@ def metric(stack, name):
 
 # The boundary
 
+@pytest.mark.concurrency
 @in_one_minute
 def test_exactly_the_limit_is_admitted(front, someone):
     assert statuses(ask_often(front, READ + 30, INFO, someone)) == {200: READ, 429: 30}
@@ -204,6 +205,16 @@ def test_without_a_good_token_the_address_counts(front, someone, address):
 
 
 @in_one_minute
+def test_an_api_key_is_a_principal_of_its_own(front, someone):
+    made = front.api().post("/api/v1/api-keys", someone,
+                            json={"name": "limits", "scopes": ["system:read"]})
+    assert made.status_code == 201, made.text
+    key = {"X-API-Key": made.json()["key"]}
+    assert statuses(ask_often(front, READ + 5, INFO, headers=key)) == {200: READ, 429: 5}
+    assert statuses(ask_often(front, READ + 5, INFO, someone)) == {200: READ, 429: 5}
+
+
+@in_one_minute
 def test_one_network_of_ipv6_is_one_address(limited):
 
     def ask(host):
@@ -226,6 +237,9 @@ def test_sign_ins_are_limited_by_address(front, address):
     seen = [sign_in(front, f"nobody-{i}", address) for i in range(LOGINS + 2)]
     assert [answer.status_code for answer in seen] == [401] * LOGINS + [429] * 2
     assert fields(seen[0], "RateLimit").keys() == {"login"}
+    by_form = front.api().post(LOGIN + "/form", headers={"X-Forwarded-For": address},
+                               data={"username": "nobody-0", "password": "not this one"})
+    assert by_form.status_code == 429
     other = sign_in(front, "nobody-0", "192.0.2.77")
     assert other.status_code == 401
 
@@ -349,6 +363,7 @@ def fleet_token(fleet, request):
     return token_of_a_new_user(fleet, request.node.name)
 
 
+@pytest.mark.concurrency
 @in_one_minute
 def test_two_hosts_admit_exactly_the_limit_together(fleet, fleet_token):
     seen = ask_hosts(fleet, 15, INFO, fleet_token)

@@ -137,8 +137,10 @@ static void test_rows_without_policy_are_refused(void **state)
 	    {TOY_ROUTE(HTTP_GET, "x")},
 	    {TOY_ROUTE(HTTP_HEAD, "/x")},
 	    {TOY_ROUTE(HTTP_GET, "/x"), TOY_ROUTE(HTTP_GET, "/x")},
+	    {ROUTE(HTTP_POST, "/api/v1/x", ACCESS_USER, OTHERS_KEPT, SCOPE_ANY, RATE_READ,
+		   WEIGHT_NORMAL, BODY_NONE, nothing, "Writes as a read")},
 	};
-	static const size_t counts[] = {1, 1, 1, 2};
+	static const size_t counts[] = {1, 1, 1, 2, 1};
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		struct route_table one = {broken[i], &counts[i], "broken", "One with a fault."};
 		struct router *none;
