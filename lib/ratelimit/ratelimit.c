@@ -216,9 +216,10 @@ static void refuse(struct ratelimit_verdict *out, size_t by)
 }
 
 /* Whether a window is full as far as this host knows; nothing is counted. */
-static bool is_full(const struct ratelimit *r, struct one *windows, struct ratelimit_verdict *out)
+static bool is_full(const struct ratelimit *r, struct one *windows, size_t count,
+		    struct ratelimit_verdict *out)
 {
-	for (size_t i = 0; i < out->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		uint32_t used = window_used(r->options.scoreboard, &windows[i].window);
 		tell_used(&windows[i], used);
 		if (used >= windows[i].window.limit)
@@ -227,9 +228,10 @@ static bool is_full(const struct ratelimit *r, struct one *windows, struct ratel
 	return out->refused;
 }
 
-static void count(struct ratelimit *r, struct one *windows, struct ratelimit_verdict *out)
+static void count_all(struct ratelimit *r, struct one *windows, size_t count,
+		      struct ratelimit_verdict *out)
 {
-	for (size_t i = 0; i < out->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		bool alone = false;
 		enum window_outcome outcome = r->options.fleet
 						  ? count_together(r, &windows[i], &alone)
@@ -239,9 +241,9 @@ static void count(struct ratelimit *r, struct one *windows, struct ratelimit_ver
 		if (outcome != WINDOW_FULL)
 			continue;
 		refuse(out, i);
-		/* What was counted for a request that is refused now.  Other hosts' memory of it
-		 * stays: one too few in a minute in which all is refused anyway. */
-		for (size_t k = 0; k < i && !r->options.fleet; k++)
+		/* What was counted for a request that is refused now.  memcached keeps it: one too
+		 * few in a minute in which all is refused anyway. */
+		for (size_t k = 0; k < i; k++)
 			window_give_back(r->options.scoreboard, &windows[k].window);
 		return;
 	}
@@ -255,6 +257,7 @@ void ratelimit_judge(struct ratelimit *r, const struct ratelimit_request *reques
 	    {request, RATELIMIT_TOTAL, 0, "", {.limit = 0}, NULL},
 	};
 	struct one windows[RATELIMIT_WINDOWS_MAX];
+	size_t count = 0;
 	*out = (struct ratelimit_verdict){0};
 	if (!r->options.enabled)
 		return;
@@ -262,11 +265,12 @@ void ratelimit_judge(struct ratelimit *r, const struct ratelimit_request *reques
 	for (size_t i = 0; i < (request->total ? 2U : 1U); i++) {
 		if (r->options.limits[wanted[i].class] == 0)
 			continue;
-		struct one *w = &windows[out->count];
+		struct one *w = &windows[count];
 		*w = wanted[i];
-		w->told = &out->windows[out->count++];
+		w->told = &out->windows[count++];
 		begin_window(r, w, now_s);
 	}
-	if (!is_full(r, windows, out))
-		count(r, windows, out);
+	out->count = count;
+	if (!is_full(r, windows, count, out))
+		count_all(r, windows, count, out);
 }

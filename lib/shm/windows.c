@@ -119,6 +119,7 @@ static uint32_t count_in(const struct window *w, struct place place, uint64_t co
 }
 
 /* False when another changed it first; *count is then what that one left. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): which the swap writes */
 static bool swap_count(const struct window *w, struct place place, uint64_t *count, uint32_t fresh)
 {
 	return atomic_compare_exchange_weak_explicit(place.count, count,

@@ -8,11 +8,17 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "cache/cache.h"
 #include "conf/conf.h"
@@ -408,6 +414,38 @@ static void test_threads_of_two_hosts_share_a_limit_exactly(void **state)
 	assert_int_equal(run_crowd(f), 300);
 }
 
+/* When memcached's only item ends, in seconds since 1970. */
+static int64_t end_of_the_item(const struct test_memcached *m)
+{
+	static const char command[] = "lru_crawler metadump all\r\n";
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char answer[512] = "";
+	size_t len = 0;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", m->socket);
+	FD_CLEANUP fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(io_write_all(fd, command, strlen(command)), ERR_OK);
+	while (strstr(answer, "END") == NULL) {
+		ssize_t got = read(fd, answer + len, sizeof(answer) - 1 - len);
+		assert_true(got > 0);
+		len += (size_t)got;
+	}
+	const char *exp = strstr(answer, " exp=");
+	assert_non_null(exp);
+	return strtoll(exp + 5, NULL, 10);
+}
+
+static void test_memcached_keeps_a_count_for_its_window_and_a_minute(void **state)
+{
+	struct fixture *f = *state;
+	const struct ratelimit_request request = read_of("u", "/a");
+	clock_test_shift(40 * NS_PER_S);
+	assert_true(admits(f->hosts[0], &request));
+	/* memcached has its own clock, which is not shifted and goes by seconds. */
+	int64_t left = end_of_the_item(&f->memcached) - (int64_t)time(NULL);
+	assert_in_range(left, 20 + 60 - 5, 20 + 60 + 1);
+}
+
 /* What a host was refused it does not ask for again. */
 static void test_a_refusal_is_remembered_without_memcached(void **state)
 {
@@ -420,6 +458,22 @@ static void test_a_refusal_is_remembered_without_memcached(void **state)
 		struct ratelimit_verdict v = judge(f->hosts[i], &request);
 		assert_true(v.refused && !v.alone);
 	}
+}
+
+/* The host learns of the full total only after it has counted in the route's window. */
+static void test_what_the_total_refuses_is_given_back(void **state)
+{
+	struct fixture *f = *state;
+	struct ratelimit_request a = read_of("u", "/a"), b = read_of("u", "/b");
+	a.total = b.total = true;
+	set_limits(f, 5, 3);
+	assert_int_equal(admitted(f->hosts[0], &a), 3);
+	struct ratelimit_verdict v = judge(f->hosts[1], &b);
+	assert_true(v.refused);
+	assert_int_equal(v.windows[v.refused_by].class, RATELIMIT_TOTAL);
+	test_memcached_kill(&f->memcached);
+	b.total = false;
+	assert_int_equal(admitted(f->hosts[1], &b), 5);
 }
 
 static void test_without_memcached_each_host_counts_alone(void **state)
@@ -462,7 +516,9 @@ int main(void)
 	    TEST(test_threads_share_both_limits_exactly),
 	    FLEET_TEST(test_two_hosts_share_a_limit_exactly),
 	    FLEET_TEST(test_threads_of_two_hosts_share_a_limit_exactly),
+	    FLEET_TEST(test_memcached_keeps_a_count_for_its_window_and_a_minute),
 	    FLEET_TEST(test_a_refusal_is_remembered_without_memcached),
+	    FLEET_TEST(test_what_the_total_refuses_is_given_back),
 	    FLEET_TEST(test_without_memcached_each_host_counts_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
