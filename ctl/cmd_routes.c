@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/assert.h"
 #include "ctl.h"
+#include "describe/openapi.h"
 #include "http/route.h"
 #include "http/router.h"
 #include "json/schema.h"
@@ -132,23 +134,29 @@ static void add_json(struct strbuf *out)
 static int run_routes(struct ctl *ctl, int argc, char **argv)
 {
 	STRBUF_CLEANUP out = STRBUF_INIT;
-	bool json = false;
-	const struct ctl_option options[] = {{.name = "json", .flag = &json}};
-	if (!ctl_arguments(ctl, argc, argv, options, 1, NULL, 0, 0))
+	struct errmsg why = ERRMSG_INIT;
+	bool json = false, openapi = false;
+	const struct ctl_option options[] = {{.name = "json", .flag = &json},
+					     {.name = "openapi", .flag = &openapi}};
+	if (!ctl_arguments(ctl, argc, argv, options, ARRAY_LEN(options), NULL, 0, 0))
 		return EX_USAGE;
-	if (json)
+	enum err err = ERR_OK;
+	if (openapi)
+		err = openapi_render(route_tables, route_table_count, &out, &why);
+	else if (json)
 		add_json(&out);
 	else
 		add_table(&out);
-	return ctl_print(&out);
+	return err == ERR_OK ? ctl_print(&out) : ctl_fail_err(err, &why);
 }
 
 const struct command command_routes = {
     .name = "routes",
-    .synopsis = "[--json]",
+    .synopsis = "[--json | --openapi]",
     .summary = "List the routes of the API: who may call them, and how often.",
     .help =
-	"  --json  everything that a row says, with the fields of bodies, queries and answers\n",
+	"  --json     everything that a row says, with the fields of bodies, queries and answers\n"
+	"  --openapi  what /api/openapi.json answers\n",
     .reads_settings = false,
     .run = run_routes,
 };

@@ -225,16 +225,20 @@ static enum err post_register(struct http_request *r, struct http_response *resp
 	return err;
 }
 
+/* Within the second in which a worker may still know the token of an account that is removed. */
+#define ACCOUNT_GONE FAILS(ERR_NOT_FOUND)
+
 const struct route account_routes[] = {
     ROUTE(HTTP_GET, "/api/auth/me", ACCESS_READONLY, OTHERS_NONE, SCOPE_ANY, RATE_READ,
-	  WEIGHT_NORMAL, BODY_NONE, get_me, "The own account", .answers = &user_schema),
+	  WEIGHT_NORMAL, BODY_NONE, get_me, "The own account", .answers = &user_schema,
+	  .fails = ACCOUNT_GONE),
     ROUTE(HTTP_PUT, "/api/auth/me", ACCESS_USER, OTHERS_NONE, SCOPE_NONE, RATE_READ, WEIGHT_NORMAL,
 	  BODY_JSON, put_me, "Change the own address and name", .accepts = &me_schema,
-	  .answers = &user_schema),
+	  .answers = &user_schema, .fails = ACCOUNT_GONE),
     ROUTE(HTTP_POST, "/api/auth/change-password", ACCESS_READONLY, OTHERS_NONE, SCOPE_NONE,
 	  RATE_ACCOUNT, WEIGHT_LIGHT, BODY_JSON, post_change_password,
 	  "Set another password and end all other sessions", .accepts = &change_password_schema,
-	  .answers = &message_schema, .fails = FAILS(ERR_CONFLICT)),
+	  .answers = &message_schema, .fails = FAILS(ERR_CONFLICT) | ACCOUNT_GONE),
     ROUTE(HTTP_POST, "/api/auth/register", ACCESS_REGISTER, OTHERS_NONE, SCOPE_NONE, RATE_ACCOUNT,
 	  WEIGHT_LIGHT, BODY_JSON, post_register, "Make an account of the role user",
 	  .accepts = &register_schema, .answers = &user_schema, .status = 201,

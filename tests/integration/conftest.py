@@ -10,7 +10,7 @@ import pytest
 
 from accounts import Account
 from front import SeenThrough, WebServer
-from harness import RunningStack
+from harness import WATCH, RunningStack
 
 _REPORTS = None
 
@@ -88,6 +88,14 @@ def _bounded(request):
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def _described():
+    """No test gets an answer that the API description does not know, in no thread."""
+    WATCH.take()
+    yield
+    assert WATCH.take() == []
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file_
 BUILD = os.path.realpath(os.environ.get("ZIGGIE_BUILD", os.path.join(SOURCE, "build")))
 sys.path.insert(0, os.path.join(SOURCE, "script", "lib"))
 
+from contract import Watch  # noqa: E402
 from stack import proc  # noqa: E402
 from stack.layout import State  # noqa: E402
 
@@ -33,6 +34,7 @@ def _sanitizer():
 
 SANITIZER = _sanitizer()
 START_LIMIT = 120
+WATCH = Watch(os.path.join(BUILD, "ziggiectl"))
 ADMIN_PASSWORD = "correct horse battery"
 
 
@@ -82,7 +84,7 @@ def server_command(state, *arguments, build=BUILD):
 
 
 class Api:
-    """A client of one stack through its web server."""
+    """A client of one stack through its web server; every answer must be as described."""
 
     def __init__(self, url):
         self.url = url
@@ -92,8 +94,11 @@ class Api:
         headers = dict(headers or {})
         if token:
             headers["Authorization"] = "Bearer " + token
-        return self.session.request(method, self.url + path, headers=headers, timeout=timeout,
-                                    allow_redirects=False, **more)
+        answer = self.session.request(method, self.url + path, headers=headers, timeout=timeout,
+                                      allow_redirects=False, **more)
+        if not more.get("stream"):  # the body is the test's to read
+            WATCH.check(answer)
+        return answer
 
     def get(self, path, token=None, **more):
         return self.request("GET", path, token, **more)
