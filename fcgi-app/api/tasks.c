@@ -317,7 +317,7 @@ const struct route task_routes[] = {
     TASK_GET("{id}/result", get_result, "What came of a task", .answers = &result_schema),
     TASK_POST("claim", OTHERS_CHANGED, BODY_JSON, post_claim,
 	      "Take the most urgent task that is ready; 204 when there is none",
-	      .accepts = &claim_schema),
+	      .accepts = &claim_schema, .also = 204),
     TASK_POST("{id}/complete", OTHERS_CHANGED, BODY_JSON, post_complete, "Hand in what came of it",
 	      .accepts = &complete_schema),
     TASK_POST("{id}/fail", OTHERS_CHANGED, BODY_JSON, post_fail, "Say that it failed, and why",

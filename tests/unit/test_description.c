@@ -466,6 +466,55 @@ static void test_the_page_has_groups_routes_and_objects(void **state)
 
 /* Of the rows that the workers serve. */
 
+static void each_row(void (*check)(const struct route *route))
+{
+	for (size_t i = 0; i < route_table_count; i++)
+		for (size_t row = 0; row < *route_tables[i].count; row++)
+			check(&route_tables[i].rows[row]);
+}
+
+static void has_answer(const struct route *route)
+{
+	bool has_body = route->status != 204;
+	if (has_body && route->answers == NULL && route->media == NULL)
+		fail_msg("%s says neither .answers nor .media", route->path);
+	if (!has_body && route->answers != NULL)
+		fail_msg("%s answers 204 with a body", route->path);
+}
+
+static void test_every_row_says_what_it_answers(void **state)
+{
+	(void)state;
+	each_row(has_answer);
+}
+
+static void has_body(const struct route *route)
+{
+	if ((route->body != BODY_NONE) != (route->accepts != NULL))
+		fail_msg("%s takes a body that no .accepts describes, or none that one does",
+			 route->path);
+}
+
+static void test_every_row_says_what_its_body_is(void **state)
+{
+	(void)state;
+	each_row(has_body);
+}
+
+static void has_queries(const struct route *route)
+{
+	for (size_t i = 0; route->takes != NULL && i < route->takes->count; i++)
+		if (route->takes->fields[i].summary == NULL)
+			fail_msg("%s does not say what ?%s= is", route->path,
+				 route->takes->fields[i].name);
+}
+
+static void test_every_parameter_has_a_summary(void **state)
+{
+	(void)state;
+	each_row(has_queries);
+}
+
 static void test_no_two_operations_share_an_id(void **state)
 {
 	(void)state;
@@ -516,6 +565,9 @@ int main(void)
 	    cmocka_unit_test(test_kinds_are_told_in_words),
 	    cmocka_unit_test(test_a_table_says_what_is_needed),
 	    cmocka_unit_test(test_the_page_has_groups_routes_and_objects),
+	    cmocka_unit_test(test_every_row_says_what_it_answers),
+	    cmocka_unit_test(test_every_row_says_what_its_body_is),
+	    cmocka_unit_test(test_every_parameter_has_a_summary),
 	    cmocka_unit_test(test_no_two_operations_share_an_id),
 	    cmocka_unit_test(test_the_whole_api_can_be_described),
 	};
