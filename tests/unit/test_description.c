@@ -163,8 +163,7 @@ static void test_a_status_without_a_body_has_none(void **state)
 static void test_records_have_tags_and_keys(void **state)
 {
 	(void)state;
-	static const char anything;
-	const void *const resource = &anything;
+	const void *const resource = rows; /* only whether there is one matters */
 	const struct route list = TOY_ROUTE(HTTP_GET, "/toys"),
 			   make = {.method = HTTP_POST,
 				   .path = "/toys",
@@ -475,10 +474,10 @@ static void each_row(void (*check)(const struct route *route))
 
 static void has_answer(const struct route *route)
 {
-	bool has_body = route->status != 204;
-	if (has_body && route->answers == NULL && route->media == NULL)
+	bool empty = route->status == 204;
+	if (!empty && route->answers == NULL && route->media == NULL)
 		fail_msg("%s says neither .answers nor .media", route->path);
-	if (!has_body && route->answers != NULL)
+	if (empty && route->answers != NULL)
 		fail_msg("%s answers 204 with a body", route->path);
 }
 
