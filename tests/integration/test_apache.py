@@ -11,8 +11,8 @@ import pytest
 
 from exchange import raw
 from harness import BUILD, SOURCE, RunningStack, quickest, scratch_dir, wait_for
-from load import Load, health
 from stack.web import Apache
+from traffic import Load, health
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import Api, RunningStack, wait_for
-from load import Load
+from traffic import Load
 
 PATHS = ["/api/system/" + kind for kind in
          ("stats", "info", "processes", "ports", "network", "disk", "resources",

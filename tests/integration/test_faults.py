@@ -16,7 +16,7 @@ import pytest
 
 from fcgi_client import Connection
 from harness import ADMIN_PASSWORD, RunningStack, wait_for
-from load import Load
+from traffic import Load
 
 LIMIT_MS = 2000
 SPARE_FILES = 3

@@ -16,7 +16,7 @@ from fcgi_client import Connection
 from front import WebServer
 from harness import (ADMIN_PASSWORD, BUILD, RunningStack, proc, quickest, server_command,
                      wait_for)
-from load import Load
+from traffic import Load
 
 FIRST = socket.gethostname()
 SECOND = FIRST + "-2"

@@ -13,7 +13,7 @@ import requests
 
 from front import WebServer
 from harness import ADMIN_PASSWORD, wait_for
-from load import Load, health
+from traffic import Load, health
 
 
 class Counters:
