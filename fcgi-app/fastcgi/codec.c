@@ -1,47 +1,27 @@
 #include "fastcgi/codec.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "fastcgi/wire.h"
 
 enum sink { SINK_NOWHERE, SINK_SCRATCH, SINK_PARAMS, SINK_BODY };
-enum { BUFFER_FIRST = 2048 };
 
 void codec_init(struct codec *c, const struct codec_limits *limits)
 {
 	*c = (struct codec){.limits = limits, .request = {.body = ""}};
 }
 
-static void buffer_release(struct codec_buffer *b)
-{
-	free(b->data);
-	*b = (struct codec_buffer){0};
-}
-
-static void buffer_recycle(struct codec_buffer *b)
-{
-	b->len = 0;
-	if (b->cap > CODEC_KEEP_BYTES)
-		buffer_release(b);
-}
-
 void codec_release(struct codec *c)
 {
-	buffer_release(&c->params);
-	buffer_release(&c->body);
-	buffer_release(&c->joined);
-	free(c->table);
-	c->table = NULL;
-	c->table_cap = 0;
+	codec_memory_release(&c->memory);
+	codec_buffer_release(&c->joined);
 }
 
 void codec_next(struct codec *c)
 {
-	buffer_recycle(&c->params);
-	buffer_recycle(&c->body);
-	buffer_release(&c->joined);
+	codec_memory_recycle(&c->memory);
+	codec_buffer_release(&c->joined);
 	c->active = false;
 	c->params_done = false;
 	c->body_done = false;
@@ -81,23 +61,6 @@ void codec_refuse(struct codec *c, enum err why, const char *text)
 	c->request.refusal = text;
 }
 
-/* Room for len more bytes and a NUL. */
-static bool buffer_reserve(struct codec_buffer *b, size_t len)
-{
-	size_t need = b->len + len + 1;
-	if (need <= b->cap)
-		return true;
-	size_t cap = b->cap == 0 ? BUFFER_FIRST : b->cap;
-	while (cap < need)
-		cap *= 2;
-	char *data = realloc(b->data, cap);
-	if (data == NULL)
-		return false;
-	b->data = data;
-	b->cap = cap;
-	return true;
-}
-
 static void discard(struct codec *c, size_t len)
 {
 	c->discarded += len;
@@ -117,7 +80,7 @@ static void collect(struct codec *c, struct codec_buffer *b, size_t limit, const
 {
 	size_t room = limit - b->len;
 	size_t part = len < room ? len : room;
-	if (c->request.refused == ERR_OK && !buffer_reserve(b, part))
+	if (c->request.refused == ERR_OK && !codec_buffer_reserve(b, part))
 		codec_refuse(c, ERR_NOMEM, NULL);
 	if (c->request.refused != ERR_OK) {
 		discard(c, len);
@@ -133,13 +96,14 @@ static void collect(struct codec *c, struct codec_buffer *b, size_t limit, const
 
 static void collect_params(struct codec *c, const void *bytes, size_t len)
 {
-	collect(c, &c->params, c->limits->params_bytes, "the request's header fields are too large",
-		bytes, len);
+	collect(c, &c->memory.params, c->limits->params_bytes,
+		"the request's header fields are too large", bytes, len);
 }
 
 static void collect_body(struct codec *c, const void *bytes, size_t len)
 {
-	collect(c, &c->body, c->limits->body_bytes, "the request body is too large", bytes, len);
+	collect(c, &c->memory.body, c->limits->body_bytes, "the request body is too large", bytes,
+		len);
 }
 
 static void take_content(struct codec *c, const void *bytes, size_t len)
@@ -235,14 +199,15 @@ static void abort_request(struct codec *c)
 /* Both streams have ended: the lengths must agree. */
 static void finish_request(struct codec *c)
 {
-	if (c->has_content_length ? c->content_length != c->body.len : c->body.len != 0)
+	struct codec_buffer *body = &c->memory.body;
+	if (c->has_content_length ? c->content_length != body->len : body->len != 0)
 		codec_refuse(c, ERR_MALFORMED,
 			     c->has_content_length ? "the body's length is not CONTENT_LENGTH"
 						   : "the body comes without CONTENT_LENGTH");
-	if (c->request.refused == ERR_OK && c->body.len > 0) {
-		c->body.data[c->body.len] = '\0'; /* buffer_reserve() left room */
-		c->request.body = c->body.data;
-		c->request.body_len = c->body.len;
+	if (c->request.refused == ERR_OK && body->len > 0) {
+		body->data[body->len] = '\0'; /* codec_buffer_reserve() left room */
+		c->request.body = body->data;
+		c->request.body_len = body->len;
 	}
 	c->complete = true;
 }

@@ -30,7 +30,9 @@
  *	ERR_NOMEM      no memory for it
  *
  * Memory is taken when a request comes and kept for the next one, up to
- * CODEC_KEEP_BYTES a buffer; so codecs without a request cost sizeof(struct codec).
+ * CODEC_KEEP_BYTES a buffer.  Who has many codecs and few requests at once lends
+ * them memory instead, codec_lend(); then one without a request costs
+ * sizeof(struct codec).
  */
 #ifndef ZIGGIE_FASTCGI_CODEC_H
 #define ZIGGIE_FASTCGI_CODEC_H
@@ -81,6 +83,14 @@ struct codec_buffer {
 	size_t cap;
 };
 
+/* What a request is kept in. */
+struct codec_memory {
+	struct codec_buffer params;
+	struct codec_buffer body;
+	struct param *table;
+	size_t table_cap;
+};
+
 struct codec {
 	const struct codec_limits *limits;
 
@@ -94,7 +104,6 @@ struct codec {
 	uint8_t sink; /* where its content goes */
 	uint8_t scratch_len;
 	uint16_t content_left;
-	unsigned char scratch[CODEC_SCRATCH];
 
 	/* The request being read. */
 	bool active;
@@ -106,15 +115,14 @@ struct codec {
 	bool has_content_length;
 	uint64_t content_length;
 	size_t discarded;
-	struct codec_buffer params;
-	struct codec_buffer body;
+	struct codec_memory memory;
 	struct codec_buffer joined; /* values of repeated header fields */
-	struct param *table;
-	size_t table_cap;
 	struct codec_request request;
 
-	unsigned char reply[CODEC_REPLY_MAX];
+	/* Behind what every request touches. */
 	size_t reply_len;
+	unsigned char scratch[CODEC_SCRATCH];
+	unsigned char reply[CODEC_REPLY_MAX];
 };
 
 /* limits must outlive the codec. */
@@ -127,6 +135,18 @@ void codec_release(struct codec *c);
 enum codec_event codec_feed(struct codec *c, const void *bytes, size_t len, size_t *used);
 void codec_replied(struct codec *c);
 void codec_next(struct codec *c);
+
+/*
+ * Lends a codec that has no memory what stands in *m, and leaves *m empty.  The codec
+ * takes it for its own: gets more when it must, and frees it in codec_release().
+ */
+void codec_lend(struct codec *c, struct codec_memory *m);
+/* After codec_next(): what was kept goes to *m, or is freed when *m has something already. */
+void codec_give_back(struct codec *c, struct codec_memory *m);
+
+/* What most requests fit in; *m stays empty when there is no memory. */
+void codec_memory_init(struct codec_memory *m);
+void codec_memory_release(struct codec_memory *m);
 
 /*
  * A request that something else took off its wire (libfcgi, a CGI environment) is

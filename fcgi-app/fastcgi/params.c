@@ -1,10 +1,9 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "fastcgi/wire.h"
 
-enum { TABLE_FIRST = 48, SEEN_BITS = 1024 };
+enum { SEEN_BITS = 1024 };
 
 /* A length takes one byte, or four when the first has its high bit set. */
 static bool take_length(char **at, const char *end, size_t *out)
@@ -34,19 +33,6 @@ bool wire_take_pair(char **at, char *end, struct wire_pair *out)
 	return true;
 }
 
-static bool table_reserve(struct codec *c)
-{
-	if (c->request.param_count < c->table_cap)
-		return true;
-	size_t cap = c->table_cap == 0 ? TABLE_FIRST : c->table_cap * 2;
-	struct param *table = realloc(c->table, cap * sizeof(*table));
-	if (table == NULL)
-		return false;
-	c->table = table;
-	c->table_cap = cap;
-	return true;
-}
-
 /* Names mostly differ in length and in their last bytes. */
 static unsigned name_hash(const char *name, size_t len)
 {
@@ -68,8 +54,9 @@ static bool is_repeated(const struct codec *c, const char *name, size_t len,
 		seen[hash / 64] |= bit;
 		return false;
 	}
+	const struct param *table = c->memory.table;
 	for (size_t i = 0; i < c->request.param_count; i++) {
-		if (c->table[i].name_len == len && memcmp(c->table[i].name, name, len) == 0)
+		if (table[i].name_len == len && memcmp(table[i].name, name, len) == 0)
 			return true;
 	}
 	return false;
@@ -108,12 +95,12 @@ static struct param settle(char **out, const struct wire_pair *pair)
 
 void codec_unpack_params(struct codec *c)
 {
-	if (c->params.len == 0)
+	if (c->memory.params.len == 0)
 		return;
 	uint64_t seen[SEEN_BITS / 64] = {0};
 	bool repeats = false;
-	char *at = c->params.data;
-	char *end = at + c->params.len;
+	char *at = c->memory.params.data;
+	char *end = at + c->memory.params.len;
 	char *out = at;
 	struct wire_pair pair;
 
@@ -137,15 +124,16 @@ void codec_unpack_params(struct codec *c)
 			break;
 		}
 		repeats |= repeated;
-		if (!table_reserve(c)) {
+		if (c->request.param_count == c->memory.table_cap &&
+		    !codec_table_grow(&c->memory)) {
 			codec_refuse(c, ERR_NOMEM, NULL);
 			break;
 		}
-		struct param *param = &c->table[c->request.param_count++];
+		struct param *param = &c->memory.table[c->request.param_count++];
 		*param = settle(&out, &pair);
 		note_content_length(c, param);
 	}
 	if (repeats)
 		codec_join_repeats(c);
-	c->request.params = c->table;
+	c->request.params = c->memory.table;
 }

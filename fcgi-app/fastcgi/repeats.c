@@ -49,7 +49,7 @@ static void append(struct codec_buffer *b, const char *bytes, size_t len)
 /* Takes the fields behind `first` that repeat it out of the table and appends their values. */
 static void join(struct codec *c, size_t first)
 {
-	struct param *table = c->table;
+	struct param *table = c->memory.table;
 	struct param *param = &table[first];
 	const char *separator = is_named(param->name, param->name_len, "HTTP_COOKIE") ? "; " : ", ";
 	size_t start = c->joined.len;
@@ -78,7 +78,7 @@ void codec_join_repeats(struct codec *c)
 	size_t room = 0;
 	AN_INVARIANT(c->request.param_count > 0);
 	for (size_t i = 0; i < c->request.param_count; i++)
-		room += c->table[i].value_len + 3;
+		room += c->memory.table[i].value_len + 3;
 	c->joined = (struct codec_buffer){.data = malloc(room), .cap = room};
 	if (c->joined.data == NULL) {
 		codec_refuse(c, ERR_NOMEM, NULL);

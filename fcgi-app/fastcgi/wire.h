@@ -61,13 +61,21 @@ bool wire_take_pair(char **at, char *end, struct wire_pair *out);
 
 /* Refuses the request unless it is refused already. */
 void codec_refuse(struct codec *c, enum err why, const char *text);
-/* Turns the encoded parameters into c->table, in place; refuses the request when they are bad. */
+/* Turns the encoded parameters into c->memory.table, in place; refuses the request when they are
+ * bad. */
 void codec_unpack_params(struct codec *c);
 
 /* Whether a parameter of this name is a header field that may come more than once. */
 bool codec_may_repeat(const char *name, size_t len);
 /* Makes names unique again, by joining values; refuses the request without memory. */
 void codec_join_repeats(struct codec *c);
+
+/* Room for len more bytes and a NUL; room for more entries.  False when there is no memory. */
+bool codec_buffer_reserve(struct codec_buffer *b, size_t len);
+bool codec_table_grow(struct codec_memory *m);
+void codec_buffer_release(struct codec_buffer *b);
+/* Empty for the next request, and no larger than what may be kept. */
+void codec_memory_recycle(struct codec_memory *m);
 
 /* Reply records, appended to c->reply. */
 void codec_reply_values(struct codec *c);

@@ -46,26 +46,31 @@ static void drop_held(struct connection *conn)
 	conn->held_len = 0;
 }
 
-/* The connection goes on reading: until the rest of a request, or until the next one comes. */
-static void expire_reading(struct engine *e, struct connection *conn)
+/*
+ * The connection goes on reading: until the rest of a request, or, without any memory for
+ * one, until the next one comes.
+ */
+static void expire_reading(struct engine_thread *t, struct connection *conn)
 {
+	const struct engine_config *config = &t->engine->config;
 	int64_t at_ns;
 	if (codec_between(&conn->codec)) {
 		conn->first_byte_ns = 0;
-		at_ns = clock_mono_ns() + e->config.idle_timeout_ms * NS_PER_MS;
+		codec_give_back(&conn->codec, &t->memory);
+		at_ns = clock_mono_ns() + config->idle_timeout_ms * NS_PER_MS;
 	} else {
-		at_ns = conn->first_byte_ns + e->config.read_timeout_ms * NS_PER_MS;
+		at_ns = conn->first_byte_ns + config->read_timeout_ms * NS_PER_MS;
 	}
-	connection_expire_at(e, conn, at_ns);
+	connection_expire_at(t->engine, conn, at_ns);
 }
 
 /* After a whole answer or reply. */
-static enum next read_on(struct engine *e, struct connection *conn)
+static enum next read_on(struct engine_thread *t, struct connection *conn)
 {
 	conn->phase = PHASE_READING;
-	if (conn->wants_write && !connection_watch(e, conn, false))
-		return close_now(e, conn);
-	expire_reading(e, conn);
+	if (conn->wants_write && !connection_watch(t->engine, conn, false))
+		return close_now(t->engine, conn);
+	expire_reading(t, conn);
 	return conn->held != NULL || has_hung_up(conn) ? NEXT_STEP : NEXT_WAIT;
 }
 
@@ -78,8 +83,9 @@ static enum next wait_writable(struct engine *e, struct connection *conn)
 	return NEXT_WAIT;
 }
 
-static enum next send_reply(struct engine *e, struct connection *conn)
+static enum next send_reply(struct engine_thread *t, struct connection *conn)
 {
+	struct engine *e = t->engine;
 	struct codec *codec = &conn->codec;
 	while (conn->reply_sent < codec->reply_len) {
 		ssize_t n = send(conn->fd, codec->reply + conn->reply_sent,
@@ -94,7 +100,7 @@ static enum next send_reply(struct engine *e, struct connection *conn)
 		}
 	}
 	codec_replied(codec);
-	return codec->closing ? close_now(e, conn) : read_on(e, conn);
+	return codec->closing ? close_now(e, conn) : read_on(t, conn);
 }
 
 enum sent { SENT_ALL, SENT_PART, SENT_FAILED };
@@ -122,28 +128,31 @@ static enum sent send_answer(int fd, struct codec_answer *answer)
  * down reading, either its send has failed, or the request is here already and is served;
  * then we read the end.
  */
-static enum next leave(struct engine *e, struct connection *conn)
+static enum next leave(struct engine_thread *t, struct connection *conn)
 {
 	conn->leaving = true;
 	if (shutdown(conn->fd, SHUT_RD) != 0)
-		return close_now(e, conn);
-	enum next next = read_on(e, conn);
+		return close_now(t->engine, conn);
+	enum next next = read_on(t, conn);
 	return next == NEXT_WAIT ? NEXT_STEP : next;
 }
 
-static enum next answer_sent(struct engine *e, struct connection *conn)
+static enum next answer_sent(struct engine_thread *t, struct connection *conn)
 {
 	bool keep = conn->codec.request.keep;
 	codec_next(&conn->codec);
-	conn->first_byte_ns = 0;
+	codec_give_back(&conn->codec, &t->memory);
 	if (!keep)
-		return close_now(e, conn);
-	return conn->farewell ? leave(e, conn) : read_on(e, conn);
+		return close_now(t->engine, conn);
+	conn->first_byte_ns = 0;
+	return conn->farewell ? leave(t, conn) : read_on(t, conn);
 }
 
 /* The answer's memory moves to the connection when the peer does not take all of it at once. */
-static enum next send_output(struct engine *e, struct connection *conn, struct http_output *out)
+static enum next send_output(struct engine_thread *t, struct connection *conn)
 {
+	struct engine *e = t->engine;
+	struct http_output *out = &t->http.out;
 	struct codec_answer answer;
 	codec_answer_init(&answer, conn->codec.request.id, out->head.data, out->head.len,
 			  out->body.data, out->body.len);
@@ -152,7 +161,7 @@ static enum next send_output(struct engine *e, struct connection *conn, struct h
 		codec_answer_add_farewell(&answer);
 	switch (send_answer(conn->fd, &answer)) {
 	case SENT_ALL:
-		return answer_sent(e, conn);
+		return answer_sent(t, conn);
 	case SENT_PART:
 		conn->answer = answer;
 		conn->unsent = *out;
@@ -166,13 +175,14 @@ static enum next send_output(struct engine *e, struct connection *conn, struct h
 	return close_now(e, conn);
 }
 
-static enum next send_more(struct engine *e, struct connection *conn)
+static enum next send_more(struct engine_thread *t, struct connection *conn)
 {
+	struct engine *e = t->engine;
 	switch (send_answer(conn->fd, &conn->answer)) {
 	case SENT_ALL:
 		strbuf_release(&conn->unsent.head);
 		strbuf_release(&conn->unsent.body);
-		return answer_sent(e, conn);
+		return answer_sent(t, conn);
 	case SENT_PART:
 		return wait_writable(e, conn);
 	case SENT_FAILED:
@@ -216,7 +226,7 @@ static enum next serve(struct engine_thread *t, struct connection *conn)
 	STAT_SUB(e, threads_busy, 1);
 	if (conn->input.refused == ERR_CANCELLED)
 		return close_now(e, conn);
-	return send_output(e, conn, &t->http.out);
+	return send_output(t, conn);
 }
 
 /* Serves one that has a place, and keeps whoever takes the place over for later. */
@@ -265,10 +275,12 @@ static enum next handle_request(struct engine_thread *t, struct connection *conn
 }
 
 /* Feeds until something happens; *used says how far it came. */
-static enum codec_event feed(struct connection *conn, const char *bytes, size_t len, size_t *used)
+static enum codec_event feed(struct engine_thread *t, struct connection *conn, const char *bytes,
+			     size_t len, size_t *used)
 {
 	if (conn->first_byte_ns == 0)
 		conn->first_byte_ns = clock_mono_ns();
+	codec_lend(&conn->codec, &t->memory);
 	return codec_feed(&conn->codec, bytes, len, used);
 }
 
@@ -277,11 +289,11 @@ static enum next take_event(struct engine_thread *t, struct connection *conn,
 {
 	switch (event) {
 	case CODEC_MORE:
-		expire_reading(t->engine, conn);
+		expire_reading(t, conn);
 		return NEXT_STEP;
 	case CODEC_REPLY:
 		conn->reply_sent = 0;
-		return send_reply(t->engine, conn);
+		return send_reply(t, conn);
 	case CODEC_REQUEST:
 		return handle_request(t, conn);
 	case CODEC_BROKEN:
@@ -295,7 +307,7 @@ static enum next read_held(struct engine_thread *t, struct connection *conn)
 {
 	size_t used;
 	enum codec_event event =
-	    feed(conn, conn->held + conn->held_at, conn->held_len - conn->held_at, &used);
+	    feed(t, conn, conn->held + conn->held_at, conn->held_len - conn->held_at, &used);
 	conn->held_at += used;
 	if (conn->held_at == conn->held_len)
 		drop_held(conn);
@@ -314,7 +326,7 @@ static enum next read_socket(struct engine_thread *t, struct connection *conn)
 
 	size_t len = (size_t)n;
 	size_t used;
-	enum codec_event event = feed(conn, t->buffer, len, &used);
+	enum codec_event event = feed(t, conn, t->buffer, len, &used);
 	if (used < len && event != CODEC_BROKEN && !hold(conn, t->buffer + used, len - used))
 		return close_now(t->engine, conn);
 	enum next next = take_event(t, conn, event);
@@ -337,9 +349,9 @@ static enum next step(struct engine_thread *t, struct connection *conn)
 		conn->phase = PHASE_READING;
 		return serve(t, conn);
 	case PHASE_REPLYING:
-		return send_reply(t->engine, conn);
+		return send_reply(t, conn);
 	case PHASE_SENDING:
-		return send_more(t->engine, conn);
+		return send_more(t, conn);
 	}
 	return read_socket(t, conn);
 }

@@ -48,16 +48,11 @@ struct connection {
 	int fd;
 	uint32_t index;
 	enum connection_phase phase;
-	bool wants_write; /* EPOLLOUT is in its interest set */
-	bool farewell;    /* the answer being sent says that it is the last */
-	bool leaving;     /* draining, and its last answer is sent */
-	struct codec codec;
-	struct http_input input; /* of the complete request */
+	bool wants_write;        /* EPOLLOUT is in its interest set */
+	bool farewell;           /* the answer being sent says that it is the last */
+	bool leaving;            /* draining, and its last answer is sent */
 	int64_t first_byte_ns;   /* of the request being read; 0 between requests */
-
-	size_t reply_sent;
-	struct codec_answer answer; /* PHASE_SENDING */
-	struct http_output unsent;  /* the memory that answer points to */
+	struct http_input input; /* of the complete request */
 
 	char *held; /* bytes read behind a complete request or a reply; NULL for none */
 	size_t held_len;
@@ -65,6 +60,14 @@ struct connection {
 
 	struct connection *next; /* in a queue */
 	int64_t parked_ns;
+
+	/* Has no memory of its own but while a request is read, waits or is answered. */
+	struct codec codec;
+
+	/* What most requests never touch. */
+	size_t reply_sent;
+	struct codec_answer answer; /* PHASE_SENDING */
+	struct http_output unsent;  /* the memory that answer points to */
 };
 
 /* One of the threads that serve. */
@@ -74,6 +77,7 @@ struct engine_thread {
 	unsigned index;
 	struct connection *ready; /* taken from the queues, to be served after the current one */
 	struct http_thread http;
+	struct codec_memory memory; /* lent to the connection whose request is being read */
 	char buffer[64 * 1024];
 };
 

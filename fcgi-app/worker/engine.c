@@ -52,6 +52,7 @@ static void *thread_main(void *thread)
 	struct engine_thread *t = thread;
 	struct engine *e = t->engine;
 	e->app.thread_start(e->app.context, &t->http, t->index);
+	codec_memory_init(&t->memory);
 	while (!atomic_load_explicit(&e->stopping, memory_order_relaxed) &&
 	       watch_enter(&e->watch)) {
 		struct epoll_event event;
@@ -63,6 +64,7 @@ static void *thread_main(void *thread)
 		if (n == 1 && event.data.u64 != STOP_KEY)
 			run_event(t, &event);
 	}
+	codec_memory_release(&t->memory);
 	e->app.thread_stop(e->app.context, &t->http);
 	return NULL;
 }

@@ -27,7 +27,6 @@ void connection_table_release(struct engine *e)
 		struct connection *conn = &e->connections[i];
 		if (conn->fd >= 0)
 			connection_close(e, conn);
-		codec_release(&conn->codec);
 	}
 	free(e->connections);
 	free(e->expires_ns);
@@ -97,6 +96,7 @@ void connection_close(struct engine *e, struct connection *conn)
 	conn->held = NULL;
 	conn->held_len = 0;
 	codec_reset(&conn->codec);
+	codec_release(&conn->codec);
 	/* The next generation, owned by the list of free ones. */
 	uint64_t state = atomic_load_explicit(&conn->state, memory_order_relaxed);
 	atomic_store_explicit(&conn->state,

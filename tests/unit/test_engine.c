@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "fcgi_peer.h"
 #include "toy_app.h"
+#include "worker/connection.h"
 
 static void test_a_kept_connection_serves_many_requests(void **state)
 {
@@ -31,6 +32,32 @@ static void test_a_kept_connection_serves_many_requests(void **state)
 	assert_int_equal(t.served, 200);
 	close(fd);
 	toy_wait_for_stat(&engine_stats(t.engine)->connections, 0);
+	toy_stop(&t);
+}
+
+/* So many kept connections cost little, and the next request finds warm memory. */
+static void test_a_connection_between_requests_has_no_memory(void **state)
+{
+	(void)state;
+	struct toy t;
+	int fds[20];
+	toy_init(&t);
+	toy_start(&t);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = peer_connect(t.path);
+		toy_expect(fds[i], "n echo", "echo 0");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		struct connection *conn = &t.engine->connections[i];
+		toy_wait_for_stat(&conn->state, 0); /* nobody owns it any more */
+		assert_true(connection_own(conn, connection_key(conn), 0));
+		assert_null(conn->codec.memory.params.data);
+		assert_null(conn->codec.memory.body.data);
+		assert_null(conn->codec.memory.table);
+		assert_true(connection_disown(conn));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
 	toy_stop(&t);
 }
 
@@ -479,6 +506,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_a_kept_connection_serves_many_requests),
+	    cmocka_unit_test(test_a_connection_between_requests_has_no_memory),
 	    cmocka_unit_test(test_without_keep_conn_the_engine_closes),
 	    cmocka_unit_test(test_requests_sent_at_once_are_answered_in_order),
 	    cmocka_unit_test(test_a_request_that_comes_during_pipelined_ones_is_answered),

@@ -200,7 +200,7 @@ static void test_a_large_body_is_discarded_without_being_kept(void **state)
 		seen_init(&s);
 		see_fragment(&s, &c, bytes.data, bytes.len - 8);
 		assert_int_equal(s.requests, 0);
-		assert_true(c.body.cap <= 2048);
+		assert_true(c.memory.body.cap <= 2048);
 		see_fragment(&s, &c, bytes.data + bytes.len - 8, 8);
 		assert_int_equal(s.requests, 1);
 		assert_int_equal(s.refused, ERR_TOO_LARGE);
@@ -251,14 +251,73 @@ static void test_memory_is_kept_small_between_requests(void **state)
 	assert_non_null(body);
 	peer_request(&bytes, 1, true, plain, body, 1 << 20);
 	codec_init(&c, &wide);
-	assert_null(c.params.data);
+	assert_null(c.memory.params.data);
 	assert_int_equal(codec_feed(&c, bytes.data, bytes.len, &used), CODEC_REQUEST);
 	assert_int_equal(c.request.body_len, 1 << 20);
 	codec_next(&c);
-	assert_true(c.body.cap <= CODEC_KEEP_BYTES);
-	assert_true(c.params.cap > 0 && c.params.cap <= CODEC_KEEP_BYTES);
+	assert_true(c.memory.body.cap <= CODEC_KEEP_BYTES);
+	assert_true(c.memory.params.cap > 0 && c.memory.params.cap <= CODEC_KEEP_BYTES);
 	codec_release(&c);
 	free(body);
+}
+
+static void test_memory_is_lent_from_codec_to_codec(void **state)
+{
+	(void)state;
+	struct codec codecs[2];
+	struct codec_memory memory;
+	size_t used;
+	STRBUF_CLEANUP bytes = STRBUF_INIT;
+	peer_request(&bytes, 1, true, plain, "", 0);
+	codec_memory_init(&memory);
+	const char *lent = memory.params.data;
+	const struct param *table = memory.table;
+	assert_non_null(lent);
+	for (size_t i = 0; i < 2; i++) {
+		struct codec *c = &codecs[i];
+		codec_init(c, &seen_limits);
+		codec_lend(c, &memory);
+		assert_null(memory.params.data);
+		assert_null(memory.table);
+		assert_int_equal(codec_feed(c, bytes.data, bytes.len, &used), CODEC_REQUEST);
+		assert_ptr_equal(c->memory.params.data, lent);
+		assert_ptr_equal(c->request.params, table);
+		codec_next(c);
+		codec_give_back(c, &memory);
+		assert_ptr_equal(memory.params.data, lent);
+		assert_null(c->memory.params.data);
+		assert_null(c->memory.table);
+		codec_release(c);
+	}
+	codec_memory_release(&memory);
+}
+
+/* As when two requests were being read, one in pieces. */
+static void test_memory_that_nobody_needs_is_freed(void **state)
+{
+	(void)state;
+	struct codec c;
+	struct codec_memory memory;
+	struct codec_memory none = {0};
+	size_t used;
+	STRBUF_CLEANUP bytes = STRBUF_INIT;
+	peer_request(&bytes, 1, true, plain, "", 0);
+	codec_memory_init(&memory);
+	const char *spare = memory.params.data;
+	codec_init(&c, &seen_limits);
+	codec_lend(&c, &none);
+	assert_int_equal(codec_feed(&c, bytes.data, bytes.len - 1, &used), CODEC_MORE);
+	const char *own = c.memory.params.data;
+	assert_non_null(own);
+	codec_lend(&c, &memory); /* it has some */
+	assert_ptr_equal(c.memory.params.data, own);
+	assert_int_equal(codec_feed(&c, bytes.data + used, bytes.len - used, &used), CODEC_REQUEST);
+	codec_next(&c);
+	codec_give_back(&c, &memory);
+	assert_null(c.memory.params.data);
+	assert_ptr_equal(memory.params.data, spare);
+	codec_memory_release(&memory);
+	codec_release(&c);
 }
 
 /* A small generator of its own, so that a seed means the same everywhere. */
@@ -334,6 +393,8 @@ int main(void)
 	    cmocka_unit_test(test_a_large_body_is_discarded_without_being_kept),
 	    cmocka_unit_test(test_endless_input_is_cut_off),
 	    cmocka_unit_test(test_memory_is_kept_small_between_requests),
+	    cmocka_unit_test(test_memory_is_lent_from_codec_to_codec),
+	    cmocka_unit_test(test_memory_that_nobody_needs_is_freed),
 	    cmocka_unit_test(test_random_streams_in_random_fragments),
 	};
 	return cmocka_run_group_tests_name("fastcgi_limits", tests, NULL, NULL);
