@@ -42,6 +42,8 @@ static struct connection *take_free(struct engine *e)
 	} else if (e->used < e->config.max_connections) {
 		conn = &e->connections[e->used];
 		conn->index = e->used;
+		/* Before the sweeper sees it: a zeroed one looks like nobody's, and expired. */
+		atomic_store_explicit(&conn->state, CONN_OWNED, memory_order_relaxed);
 		codec_init(&conn->codec, &e->limits);
 		e->used++;
 	}
