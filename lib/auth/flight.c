@@ -9,7 +9,7 @@ struct flight {
 	struct flight *next;
 	struct token_key key;
 	uint64_t epoch;
-	unsigned holders; /* the leader and those who wait; the last one frees it */
+	unsigned holders; /* the leader and those who wait */
 	bool landed;
 	struct flight_result result;
 };
@@ -20,6 +20,7 @@ void flights_init(struct flights *all)
 		pthread_mutex_init(&all->shards[i].lock, NULL);
 		wait_init(&all->shards[i].landed);
 		all->shards[i].first = NULL;
+		all->shards[i].spare = NULL;
 	}
 }
 
@@ -27,6 +28,11 @@ void flights_release(struct flights *all)
 {
 	for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
 		AN_INVARIANT(all->shards[i].first == NULL);
+		for (struct flight *spare = all->shards[i].spare, *next; spare != NULL;
+		     spare = next) {
+			next = spare->next;
+			free(spare);
+		}
 		pthread_cond_destroy(&all->shards[i].landed);
 		pthread_mutex_destroy(&all->shards[i].lock);
 	}
@@ -46,11 +52,33 @@ static struct flight *find(struct flight *flight, const struct token_key *key, u
 	return flight;
 }
 
-/* With the shard's lock held. */
-static void let_go(struct flight *flight)
+/*
+ * With the shard's lock held, as in what follows.  Flights are kept for the next ones: who
+ * ends one is seldom who began it, and malloc would hoard some of them for every thread.
+ */
+static void let_go(struct flights *all, struct flight *flight)
 {
-	if (--flight->holders == 0)
-		free(flight);
+	size_t shard = shard_of(&flight->key);
+	if (--flight->holders > 0)
+		return;
+	flight->next = all->shards[shard].spare;
+	all->shards[shard].spare = flight;
+}
+
+static struct flight *begin(struct flights *all, const struct token_key *key, uint64_t epoch)
+{
+	size_t shard = shard_of(key);
+	struct flight *flight = all->shards[shard].spare;
+	if (flight != NULL)
+		all->shards[shard].spare = flight->next;
+	else
+		flight = malloc(sizeof(*flight));
+	if (flight == NULL)
+		return NULL;
+	*flight = (struct flight){
+	    .next = all->shards[shard].first, .key = *key, .epoch = epoch, .holders = 1};
+	all->shards[shard].first = flight;
+	return flight;
 }
 
 bool flight_join(struct flights *all, const struct token_key *key, uint64_t epoch,
@@ -69,23 +97,15 @@ bool flight_join(struct flights *all, const struct token_key *key, uint64_t epoc
 		else
 			result->err = err_set(&result->why, ERR_TIMEOUT,
 					      "the token was still being looked up");
-		let_go(flight);
+		let_go(all, flight);
 		pthread_mutex_unlock(lock);
 		return false;
 	}
-	flight = calloc(1, sizeof(*flight));
-	if (flight != NULL) {
-		flight->key = *key;
-		flight->epoch = epoch;
-		flight->holders = 1;
-		flight->next = all->shards[shard].first;
-		all->shards[shard].first = flight;
-		*out = flight;
-	} else {
+	*out = begin(all, key, epoch);
+	if (*out == NULL)
 		result->err = err_set(&result->why, ERR_NOMEM, "out of memory");
-	}
 	pthread_mutex_unlock(lock);
-	return flight != NULL;
+	return *out != NULL;
 }
 
 void flight_land(struct flights *all, struct flight *flight, const struct flight_result *result)
@@ -99,6 +119,6 @@ void flight_land(struct flights *all, struct flight *flight, const struct flight
 	flight->result = *result;
 	flight->landed = true;
 	pthread_cond_broadcast(&all->shards[shard].landed);
-	let_go(flight);
+	let_go(all, flight);
 	pthread_mutex_unlock(&all->shards[shard].lock);
 }

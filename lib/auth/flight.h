@@ -26,6 +26,7 @@ struct flights {
 		pthread_mutex_t lock;
 		pthread_cond_t landed;
 		struct flight *first;
+		struct flight *spare;
 	} shards[FLIGHT_SHARDS];
 };
 

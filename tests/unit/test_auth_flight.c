@@ -79,6 +79,21 @@ static void test_who_waits_no_longer_keeps_no_flight(void **state)
 	flights_release(&all);
 }
 
+/* malloc would keep some for every thread that ended one. */
+static void test_a_flight_that_ended_serves_the_next(void **state)
+{
+	(void)state;
+	const struct flight_result landed = {.err = ERR_UNAVAILABLE};
+	struct flights all;
+	flights_init(&all);
+	struct flight *first = lead(&all, 0);
+	flight_land(&all, first, &landed);
+	struct flight *second = lead(&all, 0);
+	assert_ptr_equal(second, first);
+	flight_land(&all, second, &landed);
+	flights_release(&all);
+}
+
 /* Whether the program ends itself, in a process of its own. */
 static bool release_aborts(struct flights *all)
 {
@@ -131,6 +146,7 @@ int main(void)
 	    cmocka_unit_test(test_every_shard_works_in_memory_that_was_used),
 	    cmocka_unit_test(test_nothing_beyond_the_shards_is_touched),
 	    cmocka_unit_test(test_who_waits_no_longer_keeps_no_flight),
+	    cmocka_unit_test(test_a_flight_that_ended_serves_the_next),
 	    cmocka_unit_test(test_no_flight_is_released_before_it_has_landed),
 	};
 	return cmocka_run_group_tests_name("auth_flight", tests, NULL, NULL);
