@@ -1,6 +1,7 @@
 #include "app/upkeep.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ enum {
 	USED_KEYS_A_ROUND = 64,
 	CLEAN_EVERY_MS = 10000,
 	CLEAN_BATCH = 500,
+	GIVE_BACK_EVERY_MS = 30000,
 };
 
 struct upkeep {
@@ -37,6 +39,7 @@ struct upkeep {
 	bool stop;
 	int64_t next_check_ns;
 	int64_t next_cleaning_ns;
+	int64_t next_give_back_ns;
 	struct errmsg last_complaint;
 };
 
@@ -174,6 +177,19 @@ static void judge_database(struct upkeep *u)
 	u->last_complaint = why;
 }
 
+/*
+ * What starting up and busy moments leave free in the heaps stays there otherwise, and so do
+ * the pages of shared memory that were looked at once; docs/decisions/0011.
+ */
+static void give_back_memory(struct upkeep *u, int64_t now)
+{
+	if (now < u->next_give_back_ns)
+		return;
+	malloc_trim(0);
+	scoreboard_let_go(u->w->app.scoreboard);
+	u->next_give_back_ns = now + GIVE_BACK_EVERY_MS * NS_PER_MS;
+}
+
 static void run_round(struct upkeep *u)
 {
 	struct scoreboard *board = u->w->app.scoreboard;
@@ -187,8 +203,9 @@ static void run_round(struct upkeep *u)
 	publish_cache(u, slot);
 	publish_auth(u, slot);
 	note_used_keys(u);
-	scoreboard_set_rss(board, host_own_rss());
 	int64_t now = clock_mono_ns();
+	give_back_memory(u, now);
+	scoreboard_set_rss(board, host_own_rss());
 	if (atomic_load(&u->w->app.database_trusted))
 		clean_audit(u, now);
 	if (now < u->next_check_ns && atomic_load(&u->w->app.database_trusted))
@@ -222,6 +239,7 @@ enum err upkeep_start(struct app_parts *w, const struct upkeep_more *more, struc
 	if (u == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory starting the upkeep thread");
 	u->w = w;
+	u->next_give_back_ns = clock_mono_ns() + GIVE_BACK_EVERY_MS * NS_PER_MS;
 	if (more != NULL)
 		u->more = *more;
 	pthread_condattr_t attributes;

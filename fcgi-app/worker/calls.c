@@ -3,12 +3,20 @@
 #include <string.h>
 
 #include "app/parts.h"
+#include "base/log.h"
+#include "cache/cache.h"
 #include "conf/conf.h"
 #include "http/serve.h"
 #include "shm/scoreboard.h"
 
 /* What a thread touches when it starts: about what the largest answers of the host routes take. */
-enum { WARM_ARENA = 48 * 1024, WARM_BODY = 32 * 1024, WARM_STACK = 56 * 1024, WARM_STEP = 2048 };
+enum {
+	WARM_ARENA = 48 * 1024,
+	WARM_HEAD = 512,
+	WARM_BODY = 32 * 1024,
+	WARM_STACK = 56 * 1024,
+	WARM_STEP = 2048,
+};
 
 /* Connections over the mean that do not matter. */
 enum { SHARE_SLACK = 2 };
@@ -25,7 +33,7 @@ __attribute__((noinline)) static void touch_stack(void)
  * Takes at once what answers take sooner or later: otherwise the first request of each thread
  * waits for it, and a worker's memory grows for an hour, which looks like a leak.
  */
-static void warm(struct http_thread *thread)
+static void warm(const struct app_parts *w, struct http_thread *thread)
 {
 	void *scratch = arena_alloc(&thread->arena, WARM_ARENA);
 	if (scratch != NULL)
@@ -34,14 +42,20 @@ static void warm(struct http_thread *thread)
 	if (strbuf_reserve(&thread->out.body, WARM_BODY))
 		memset(thread->out.body.data, 0, WARM_BODY);
 	strbuf_clear(&thread->out.body);
+	strbuf_reserve(&thread->out.head, WARM_HEAD);
+	strbuf_reserve(&thread->headers, WARM_HEAD);
 	touch_stack();
+	if (conf_number(w->app.conf, log_requests))
+		log_prepare_thread();
+	/* Opens this thread's connection; whether memcached is there does not matter here. */
+	cache_check(w->app.cache, NULL);
 }
 
 static void thread_start(void *context, struct http_thread *thread, unsigned index)
 {
-	(void)context;
+	const struct app_parts *w = context;
 	http_thread_init(thread, index);
-	warm(thread);
+	warm(w, thread);
 }
 
 static void thread_stop(void *context, struct http_thread *thread)

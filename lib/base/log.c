@@ -12,7 +12,8 @@
 #include "base/escape.h"
 #include "base/strbuf.h"
 
-enum { FLUSH_INTERVAL_MS = 200, BUFFER_FULL = 32 * 1024 };
+/* Room for one more usual line behind those that make a buffer full. */
+enum { FLUSH_INTERVAL_MS = 200, BUFFER_FULL = 16 * 1024, BUFFER_SIZE = BUFFER_FULL + 2048 };
 
 /* A thread's lines that are not written yet; the flusher takes them under the lock. */
 struct log_buffer {
@@ -234,12 +235,26 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 	write_lines(&line);
 }
 
-/* The caller holds buffer->lock. */
+/* All of it at once and touched, so that a thread's memory does not grow with its busiest moment.
+ */
+static void take_room(struct strbuf *lines)
+{
+	strbuf_init(lines);
+	if (strbuf_reserve(lines, BUFFER_SIZE))
+		memset(lines->data, 0, BUFFER_SIZE);
+	strbuf_clear(lines);
+}
+
+/* The caller holds buffer->lock.  What a very long line took is given back. */
 static void flush_locked(struct log_buffer *buffer)
 {
 	if (buffer->lines.len > 0)
 		write_lines(&buffer->lines);
 	strbuf_clear(&buffer->lines);
+	if (buffer->lines.cap > 2 * (size_t)BUFFER_SIZE) {
+		strbuf_release(&buffer->lines);
+		take_room(&buffer->lines);
+	}
 }
 
 /* A thread ends: its lines are written and its buffer leaves the list. */
@@ -274,9 +289,10 @@ static struct log_buffer *thread_buffer(void)
 	if (buffer == NULL)
 		return NULL;
 	pthread_mutex_init(&buffer->lock, NULL);
-	strbuf_init(&buffer->lines);
+	take_room(&buffer->lines);
 	if (pthread_setspecific(buffer_key, buffer) != 0) {
 		pthread_mutex_destroy(&buffer->lock);
+		strbuf_release(&buffer->lines);
 		free(buffer);
 		return NULL;
 	}
@@ -285,6 +301,11 @@ static struct log_buffer *thread_buffer(void)
 	log_state.buffers = buffer;
 	pthread_mutex_unlock(&log_state.lock);
 	return buffer;
+}
+
+void log_prepare_thread(void)
+{
+	(void)thread_buffer();
 }
 
 void log_write_buffered(enum log_level level, const char *event, const struct log_field *fields,

@@ -78,6 +78,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 /* The same through the calling thread's buffer. */
 void log_write_buffered(enum log_level level, const char *event, const struct log_field *fields,
 			size_t count);
+/* Takes the calling thread's buffer now, not with its first line. */
+void log_prepare_thread(void);
 
 /* Starts the thread that flushes all buffers; call after the last fork. */
 enum err log_start_flusher(struct errmsg *why);

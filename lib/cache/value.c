@@ -6,9 +6,17 @@
 #include "base/assert.h"
 #include "cache/cache.h"
 
+/*
+ * A value is mostly freed by another thread than made it.  glibc keeps up to seven pieces of
+ * each small size for every thread that freed some, so small values would pile up there;
+ * pieces of more than 1032 bytes go back to where the next thread finds them.
+ */
+enum { LEAST_BYTES = 1040 };
+
 struct cache_value *cache_value_new(const void *bytes, size_t len)
 {
-	struct cache_value *value = malloc(sizeof(*value) + len + 1);
+	size_t size = sizeof(struct cache_value) + len + 1;
+	struct cache_value *value = malloc(size > LEAST_BYTES ? size : LEAST_BYTES);
 	if (value == NULL)
 		return NULL;
 	atomic_init(&value->refs, 1);

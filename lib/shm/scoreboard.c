@@ -177,6 +177,12 @@ enum err scoreboard_open(struct scoreboard **out, struct errmsg *why)
 	return scoreboard_attach((int)fd, out, why);
 }
 
+void scoreboard_let_go(struct scoreboard *board)
+{
+	CHECK_MAGIC(board, SCOREBOARD_MAGIC);
+	madvise(board->map, board->size, MADV_DONTNEED);
+}
+
 void scoreboard_free(struct scoreboard *board)
 {
 	if (board == NULL)

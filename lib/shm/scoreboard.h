@@ -107,6 +107,11 @@ enum err scoreboard_create(unsigned processes, struct scoreboard **out, struct e
 enum err scoreboard_attach(int fd, struct scoreboard **out, struct errmsg *why);
 /* What workers and jobs call: attaches $ZIGGIE_SCOREBOARD_FD, or creates a private one. */
 enum err scoreboard_open(struct scoreboard **out, struct errmsg *why);
+/*
+ * Takes its pages out of this process's memory: they stay in the file, and come back when they
+ * are looked at.  Any thread, at any time.
+ */
+void scoreboard_let_go(struct scoreboard *board);
 /* Unmaps and closes; does not free the row: the counters stay until the process is retired. */
 void scoreboard_free(struct scoreboard *board);
 int scoreboard_fd(const struct scoreboard *board);

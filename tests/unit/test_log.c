@@ -101,17 +101,34 @@ static void test_a_line_without_memory_is_lost_alone(void **state)
 static void test_no_line_of_a_buffer_goes_with_the_one_without_memory(void **state)
 {
 	struct fixture *f = *state;
-	unsigned lost = 0;
+	char text[32 * 1024];
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
 	write_buffered(f);
 	fault_arm(&(struct fault){FAULT_MEMORY, ENOMEM, 1, FAULT_FROM_THEN_ON});
-	while (lost < 3) {
+	for (int i = 0; i < 3; i++) {
+		/* Only a line that has no room in the thread's buffer needs memory. */
+		log_write_buffered(LOG_INFO, "long", LOG_FIELDS(LOG_STR("text", text)));
+		f->written++;
 		write_buffered(f);
-		lost = (unsigned)(log_lost() - f->lost);
 	}
 	fault_lift();
 	write_buffered(f);
 	log_close();
 	expect(f, 3, 0);
+}
+
+/* So a thread that writes lines takes no memory for it later on, however busy it gets. */
+static void test_usual_lines_need_no_memory_of_their_own(void **state)
+{
+	struct fixture *f = *state;
+	log_prepare_thread();
+	fault_arm(&(struct fault){FAULT_MEMORY, ENOMEM, 1, FAULT_FROM_THEN_ON});
+	for (int i = 0; i < 1000; i++)
+		write_buffered(f);
+	fault_lift();
+	log_close();
+	expect(f, 0, 0);
 }
 
 static void test_lines_are_lost_and_counted_while_the_disk_is_full(void **state)
@@ -185,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_a_line_without_memory_is_lost_alone),
 	    TEST(test_no_line_of_a_buffer_goes_with_the_one_without_memory),
+	    TEST(test_usual_lines_need_no_memory_of_their_own),
 	    TEST(test_lines_are_lost_and_counted_while_the_disk_is_full),
 	    TEST(test_a_signal_or_a_short_write_loses_nothing),
 	    TEST(test_a_line_that_a_full_disk_cut_spoils_no_other),

@@ -198,6 +198,36 @@ static void test_a_request_lands_in_its_columns(void **state)
 	scoreboard_free(board);
 }
 
+/* Of a whole page, so that nothing of it is in this process's memory by chance. */
+static bool is_mapped(const struct scoreboard *board, unsigned slot)
+{
+	const uintptr_t page = (uintptr_t)&shm_slots_of(board, 0)[slot];
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	off_t at = (off_t)(page / (uintptr_t)sysconf(_SC_PAGESIZE) * sizeof(entry));
+	assert_int_equal(pread(fd, &entry, sizeof(entry), at), sizeof(entry));
+	close(fd);
+	return (entry >> 63) != 0;
+}
+
+static void test_what_is_let_go_is_not_lost(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board(1);
+	claim(board, 1);
+	unsigned route = scoreboard_route(board, "GET /api/health");
+	scoreboard_record(board, 0, route, 200, NS_PER_MS, -1);
+	assert_true(is_mapped(board, 0));
+	scoreboard_let_go(board);
+	assert_false(is_mapped(board, 0));
+	scoreboard_record(board, 0, route, 200, NS_PER_MS, -1);
+	struct scoreboard_totals *t = totals(board);
+	assert_int_equal(with_status(&t->routes[route], 200), 2);
+	free(t);
+	scoreboard_free(board);
+}
+
 static void test_busy_threads_and_rows_are_seen(void **state)
 {
 	(void)state;
@@ -633,6 +663,7 @@ int main(void)
 	    cmocka_unit_test(test_a_file_that_does_not_fit_is_refused),
 	    cmocka_unit_test(test_a_process_opens_the_one_in_its_environment),
 	    cmocka_unit_test(test_a_request_lands_in_its_columns),
+	    cmocka_unit_test(test_what_is_let_go_is_not_lost),
 	    cmocka_unit_test(test_busy_threads_and_rows_are_seen),
 	    cmocka_unit_test(test_counters_outlive_their_process_and_gauges_do_not),
 	    cmocka_unit_test(test_a_freed_row_is_used_again_from_zero),
