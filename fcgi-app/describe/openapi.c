@@ -131,6 +131,10 @@ static void put_problem_headers(struct json_writer *w, enum err err)
 	header_put(w, "X-Request-Id", "The request, as the logs name it.");
 	if (err == ERR_UNAUTHORIZED)
 		header_put(w, "WWW-Authenticate", "The scheme that is taken.");
+	if (err == ERR_RATE_LIMITED) {
+		header_put(w, "RateLimit-Policy", "The limits that hold here.");
+		header_put(w, "RateLimit", "What is left of them, and for how long.");
+	}
 	if (err == ERR_UNAVAILABLE || err == ERR_RATE_LIMITED)
 		header_put(w, "Retry-After", "Seconds to wait before the next attempt.");
 	json_end(w);

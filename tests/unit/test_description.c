@@ -338,6 +338,7 @@ static void test_the_document_has_paths_and_components(void **state)
 	says(out.data, "\"Part\":{\"type\":\"object\",\"required\":[\"size\"],\"properties\":"
 		       "{\"size\":{\"type\":\"integer\"}},\"additionalProperties\":false}");
 	says(out.data, "\"Conflict\":{\"description\":");
+	says(out.data, "\"RateLimit\":{\"description\":");
 	lacks(out.data, "PreconditionFailed"); /* no row can fail so */
 	lacks(out.data, "ToyQuery");
 }
