@@ -123,7 +123,7 @@ static enum err get_api_keys(struct http_request *r, struct http_response *respo
 			     struct errmsg *why)
 {
 	struct paging page;
-	struct key_rows rows;
+	struct key_rows rows = {.count = 0};
 	enum err err = paging_read(r, &page, why);
 	if (err == ERR_OK)
 		err = read_page(r, &page, &rows, why);

@@ -127,9 +127,11 @@ static enum err read_query(const struct http_request *r, struct paging *page, st
 		err = read_time(r, "to", &query->to_us, why);
 	if (err == ERR_OK)
 		err = read_cursor(page, out, why);
+	if (err != ERR_OK)
+		return err;
 	query->skip = page->offset;
 	query->limit = page->limit + 1;
-	return err;
+	return ERR_OK;
 }
 
 static void put_id(struct json_writer *w, const char *key, const struct uuid *id)

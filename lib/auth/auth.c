@@ -223,11 +223,11 @@ static void note_use(struct auth *a, const struct principal *principal)
 size_t auth_take_used_keys(struct auth *a, struct uuid *out, size_t most)
 {
 	pthread_mutex_lock(&a->used_lock);
-	size_t count = a->used_count < most ? a->used_count : most;
-	a->used_count -= count;
-	memcpy(out, a->used + a->used_count, count * sizeof(*out));
+	size_t taken = a->used_count < most ? a->used_count : most;
+	a->used_count -= taken;
+	memcpy(out, a->used + a->used_count, taken * sizeof(*out));
 	pthread_mutex_unlock(&a->used_lock);
-	return count;
+	return taken;
 }
 
 /* Asks the database, as the one thread that does, and remembers its answer. */
