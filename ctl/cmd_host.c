@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "ctl.h"
+#include "json/writer.h"
 #include "store/hosts.h"
+#include "user_change.h"
 
 enum { LIMIT_MS = 30000, ID_COLUMN = 24, HOSTS_MAX = 100000 };
 
@@ -55,7 +57,22 @@ static int run_list(struct ctl *ctl, int argc, char **argv)
 static enum err forget(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	const char *const *id = arg;
-	return hosts_remove(db, *id, why);
+	enum err err = hosts_remove(db, *id, why);
+	if (err != ERR_OK)
+		return err;
+	STRBUF_CLEANUP before = STRBUF_INIT;
+	struct json_writer w;
+	json_init(&w, &before);
+	json_object(&w);
+	json_put_string(&w, "id", *id);
+	json_end(&w);
+	if (!json_ok(&w))
+		return err_set(why, ERR_NOMEM, "out of memory for the audit");
+	struct audit_entry entry = ctl_origin;
+	entry.action = "delete";
+	entry.resource = "host";
+	entry.before = before.data;
+	return audit_add(db, &entry, why);
 }
 
 static int run_remove(struct ctl *ctl, int argc, char **argv)

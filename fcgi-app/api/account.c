@@ -42,13 +42,7 @@ static enum err apply(struct db_conn *db, void *arg, struct errmsg *why)
 
 static enum err change_own(struct own_change *own, struct errmsg *why)
 {
-	struct db_conn *db;
-	enum err err = http_db_borrow(own->r, &db, why);
-	if (err != ERR_OK)
-		return err;
-	err = db_transaction(db, apply, own, why);
-	http_db_return(own->r, db);
-	return err;
+	return http_db_transaction(own->r, apply, own, why);
 }
 
 enum { ME_EMAIL, ME_FULL_NAME };
@@ -185,17 +179,6 @@ static enum err add(struct db_conn *db, void *arg, struct errmsg *why)
 	return accounts_add(db, &registration->user, &by, why);
 }
 
-static enum err add_user(struct registration *registration, struct errmsg *why)
-{
-	struct db_conn *db;
-	enum err err = http_db_borrow(registration->r, &db, why);
-	if (err != ERR_OK)
-		return err;
-	err = db_transaction(db, add, registration, why);
-	http_db_return(registration->r, db);
-	return err;
-}
-
 static enum err post_register(struct http_request *r, struct http_response *response,
 			      struct errmsg *why)
 {
@@ -219,7 +202,7 @@ static enum err post_register(struct http_request *r, struct http_response *resp
 		return http_respond_fields(r, response, &errors);
 	enum err err = hash_password(r, password, hash, why);
 	if (err == ERR_OK)
-		err = add_user(&registration, why);
+		err = http_db_transaction(r, add, &registration, why);
 	if (err == ERR_OK)
 		answer_user(response, user);
 	return err;

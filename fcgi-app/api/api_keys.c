@@ -225,17 +225,6 @@ static void make_key(const struct http_request *r, struct making *making)
 		making->key.agent_id = values[NEW_AGENT_ID].as.id;
 }
 
-static enum err transact(struct http_request *r, db_work *work, void *arg, struct errmsg *why)
-{
-	struct db_conn *db;
-	enum err err = http_db_borrow(r, &db, why);
-	if (err != ERR_OK)
-		return err;
-	err = db_transaction(db, work, arg, why);
-	http_db_return(r, db);
-	return err;
-}
-
 static enum err post_api_keys(struct http_request *r, struct http_response *response,
 			      struct errmsg *why)
 {
@@ -243,7 +232,7 @@ static enum err post_api_keys(struct http_request *r, struct http_response *resp
 	make_key(r, &making);
 	if (making.key.expires_us != 0 && making.key.expires_us <= making.key.created_us)
 		return err_set(why, ERR_INVALID, "expires_at: must be in the future");
-	enum err err = transact(r, add_key, &making, why);
+	enum err err = http_db_transaction(r, add_key, &making, why);
 	if (err == ERR_OK) {
 		struct json_writer w;
 		json_init(&w, &response->body);
@@ -286,7 +275,7 @@ static enum err delete_api_key(struct http_request *r, struct http_response *res
 	struct revoking revoking = {.r = r};
 	if (!uuid_parse(http_path_arg(r, "id"), &revoking.id))
 		return err_set(why, ERR_NOT_FOUND, "there is no such API key");
-	enum err err = transact(r, revoke, &revoking, why);
+	enum err err = http_db_transaction(r, revoke, &revoking, why);
 	/* After an error too: it may have happened all the same. */
 	auth_revoked(r->app->auth);
 	return err;

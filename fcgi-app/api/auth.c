@@ -244,13 +244,8 @@ static enum err post_logout(struct http_request *r, struct http_response *respon
 {
 	uint8_t digest[TOKEN_DIGEST_LEN];
 	http_session_digest(r, digest);
-	struct db_conn *db;
-	enum err err = http_db_borrow(r, &db, why);
-	if (err != ERR_OK)
-		return err;
 	struct ending ending = {r, digest};
-	err = db_transaction(db, end_session, &ending, why);
-	http_db_return(r, db);
+	enum err err = http_db_transaction(r, end_session, &ending, why);
 	/* After an error too: the token may be gone all the same. */
 	auth_revoked(r->app->auth);
 	if (err != ERR_OK)

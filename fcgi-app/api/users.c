@@ -79,18 +79,10 @@ struct user_work {
 	struct user user; /* afterwards */
 };
 
-/* Does the work in a transaction, or in the request's own connection. */
 static enum err run(struct user_work *work, db_work *fn, struct errmsg *why)
 {
-	struct db_conn *db;
 	enum err err = id_of_path(work->r, &work->id, why);
-	if (err == ERR_OK)
-		err = http_db_borrow(work->r, &db, why);
-	if (err != ERR_OK)
-		return err;
-	err = db_transaction(db, fn, work, why);
-	http_db_return(work->r, db);
-	return err;
+	return err == ERR_OK ? http_db_transaction(work->r, fn, work, why) : err;
 }
 
 static enum err read_user(struct db_conn *db, void *arg, struct errmsg *why)

@@ -11,5 +11,7 @@
 /* Errors of db_pool_borrow(). */
 enum err http_db_borrow(struct http_request *r, struct db_conn **out, struct errmsg *why);
 void http_db_return(struct http_request *r, struct db_conn *db);
+/* Borrows, runs db_transaction() and returns. */
+enum err http_db_transaction(struct http_request *r, db_work *fn, void *arg, struct errmsg *why);
 
 #endif

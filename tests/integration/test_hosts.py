@@ -450,6 +450,10 @@ def test_a_host_that_was_taken_out_is_forgotten(fleet):
     assert statuses(fleet)["gone"] == "silent"
     assert re.search(r"^gone +silent ", fleet.ctl("host", "list").stdout, re.M)
     fleet.ctl("host", "remove", "gone")
+    with fleet.database() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT action, before_json FROM audit WHERE resource = 'host'"
+                       " ORDER BY id DESC LIMIT 1")
+        assert cursor.fetchone() == ("delete", '{"id":"gone"}')
     assert set(statuses(fleet)) == {FIRST, SECOND}
     again = fleet.ctl("host", "remove", "gone", check=False)
     assert again.returncode != 0 and '"gone"' in again.stderr
