@@ -47,7 +47,9 @@ static void test_other_words_are_passed_over(void **state)
 					      "agents:write:x",
 					      "AGENTS:READ",
 					      "later:read",
-					      "**:read"};
+					      "**:read",
+					      "a:read",
+					      "agents:reed"};
 	for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
 		struct scopes scopes = scopes_parse(nothing[i]);
 		assert_int_equal(scopes.read, 0);

@@ -307,6 +307,21 @@ static void test_text_from_elsewhere_is_held_to_the_row_too(void **state)
 	assert_false(field_takes_text(&fields[COLOUR], "pink"));
 }
 
+static void test_the_ids_of_a_list_come_as_such(void **state)
+{
+	(void)state;
+	struct uuid ids[3];
+	takes("");
+	assert_int_equal(field_ids(&values[NEEDS], ids), 0);
+	takes("\"needs\":[]");
+	assert_int_equal(field_ids(&values[NEEDS], ids), 0);
+	takes("\"needs\":[\"0190a5c3-7b1e-7f00-8c11-0123456789ab\", "
+	      "\"0190A5C3-7B1E-7F00-8C11-0123456789CD\"]");
+	assert_int_equal(field_ids(&values[NEEDS], ids), 2);
+	assert_int_equal(ids[0].bytes[15], 0xab);
+	assert_int_equal(ids[1].bytes[15], 0xcd);
+}
+
 static void test_each_type_has_a_word(void **state)
 {
 	(void)state;
@@ -369,6 +384,7 @@ int main(void)
 	    cmocka_unit_test(test_only_what_may_be_said_is_read),
 	    cmocka_unit_test(test_a_change_need_not_say_what_is_required),
 	    cmocka_unit_test(test_text_from_elsewhere_is_held_to_the_row_too),
+	    cmocka_unit_test(test_the_ids_of_a_list_come_as_such),
 	    cmocka_unit_test(test_each_type_has_a_word),
 	    cmocka_unit_test(test_no_object),
 	    cmocka_unit_test(test_times),
