@@ -3,52 +3,12 @@
  */
 #include "store/agents.h"
 
-#include <string.h>
-
 #include "api/api.h"
 #include "api/records.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "http/database.h"
 #include "store/tasks.h"
-
-/* What agents have to do, of a page of them. */
-struct counts {
-	struct agent_tasks *rows;
-	size_t count;
-};
-
-static enum err load_counts(struct http_request *r, struct db_conn *db,
-			    const struct record *records, size_t count, void **computed,
-			    struct errmsg *why)
-{
-	struct counts *counts = arena_calloc(r->arena, 1, sizeof(*counts));
-	if (counts == NULL)
-		return err_set(why, ERR_NOMEM, "out of memory for a list");
-	*computed = counts;
-	return agents_count_tasks(db, r->arena, records, count, &counts->rows, &counts->count, why);
-}
-
-static int64_t count_of(const struct counts *counts, const struct uuid *agent, const char *status)
-{
-	for (size_t i = 0; i < counts->count; i++)
-		if (memcmp(counts->rows[i].agent_id.bytes, agent->bytes, sizeof(agent->bytes)) ==
-			0 &&
-		    strcmp(counts->rows[i].status, status) == 0)
-			return counts->rows[i].count;
-	return 0;
-}
-
-static void put_counts(struct json_writer *w, const struct record *record, const void *computed)
-{
-	struct uuid id;
-	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
-	json_key(w, agent_fields[AGENT_TASK_COUNTS].name);
-	json_object(w);
-	for (size_t i = 0; i < TASK_STATUSES; i++)
-		json_put_int(w, task_statuses[i], count_of(computed, &id, task_statuses[i]));
-	json_end(w);
-}
 
 static enum err check_new(struct http_request *r, struct db_conn *db, struct record *record,
 			  struct errmsg *why)
@@ -83,8 +43,6 @@ static const struct resource resource = {
     .before_insert = check_new,
     .before_update = check_change,
     .before_remove = check_removal,
-    .load = load_counts,
-    .put = put_counts,
 };
 
 /*

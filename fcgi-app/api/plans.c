@@ -7,41 +7,7 @@
 #include "api/records.h"
 #include "base/assert.h"
 
-struct page_tasks {
-	struct plan_task *rows;
-	size_t count;
-};
-
-static enum err load_tasks(struct http_request *r, struct db_conn *db, const struct record *records,
-			   size_t count, void **computed, struct errmsg *why)
-{
-	struct page_tasks *page = arena_calloc(r->arena, 1, sizeof(*page));
-	if (page == NULL)
-		return err_set(why, ERR_NOMEM, "out of memory for a list");
-	*computed = page;
-	return plans_tasks(db, r->arena, records, count, &page->rows, &page->count, why);
-}
-
-static void put_tasks(struct json_writer *w, const struct record *plan, const void *computed)
-{
-	const struct page_tasks *page = computed;
-	struct uuid id;
-	AN_INVARIANT(record_uuid(plan, RECORD_ID, &id));
-	json_key(w, plan_fields[PLAN_TASKS].name);
-	json_array(w);
-	for (size_t i = 0; i < page->count; i++) {
-		if (!uuid_equal(&page->rows[i].plan_id, &id))
-			continue;
-		json_object(w);
-		json_put_uuid(w, "id", &page->rows[i].task_id);
-		json_put_string(w, "status", page->rows[i].status);
-		json_end(w);
-	}
-	json_end(w);
-}
-
-static const struct resource resource = {
-    .kind = &plans, .path = "/api/v1/plans", .load = load_tasks, .put = put_tasks};
+static const struct resource resource = {.kind = &plans, .path = "/api/v1/plans"};
 
 RECORD_SCHEMAS(plan, "Plan", plan_fields);
 

@@ -89,38 +89,15 @@ enum err records_check_parent(struct db_conn *db, const struct record *record, s
 
 /* Answers */
 
-void records_put(struct json_writer *w, const struct resource *resource,
-		 const struct record *record, const void *computed)
-{
-	json_object(w);
-	record_put(w, record);
-	if (resource->put != NULL)
-		resource->put(w, record, computed);
-	json_end(w);
-}
-
-static enum err load(struct http_request *r, struct db_conn *db, const struct resource *resource,
-		     const struct record *records, size_t count, void **computed,
-		     struct errmsg *why)
-{
-	*computed = NULL;
-	if (resource->load == NULL || count == 0)
-		return ERR_OK;
-	return resource->load(r, db, records, count, computed, why);
-}
-
-/* The record with what is computed of it, as text. */
-static enum err render(struct http_request *r, struct db_conn *db, const struct resource *resource,
-		       const struct record *record, struct strbuf *out, struct errmsg *why)
+/* The record as text. */
+static enum err render(const struct record *record, struct strbuf *out, struct errmsg *why)
 {
 	struct json_writer w;
-	void *computed;
-	enum err err = load(r, db, resource, record, 1, &computed, why);
-	if (err != ERR_OK)
-		return err;
 	strbuf_clear(out);
 	json_init(&w, out);
-	records_put(&w, resource, record, computed);
+	json_object(&w);
+	record_put(&w, record);
+	json_end(&w);
 	return out->failed ? err_set(why, ERR_NOMEM, "out of memory for the record") : ERR_OK;
 }
 
@@ -161,9 +138,7 @@ static enum err audit(const struct http_request *r, struct db_conn *db, const ch
 
 /* Reading */
 
-/* The record of the path; rendered, with what is computed of it, when there is an out. */
-static enum err read_one(struct http_request *r, struct record *record, struct strbuf *out,
-			 struct errmsg *why)
+static enum err read_one(struct http_request *r, struct record *record, struct errmsg *why)
 {
 	struct uuid id;
 	struct db_conn *db;
@@ -173,8 +148,6 @@ static enum err read_one(struct http_request *r, struct record *record, struct s
 	if (err != ERR_OK)
 		return err;
 	err = record_find(db, r->arena, r->route->resource->kind, &id, record, why);
-	if (err == ERR_OK && out != NULL)
-		err = render(r, db, r->route->resource, record, out, why);
 	http_db_return(r, db);
 	return err;
 }
@@ -182,24 +155,26 @@ static enum err read_one(struct http_request *r, struct record *record, struct s
 enum err records_get(struct http_request *r, struct http_response *response, struct errmsg *why)
 {
 	struct record record;
-	enum err err = read_one(r, &record, &response->body, why);
+	enum err err = read_one(r, &record, why);
+	if (err == ERR_OK)
+		err = render(&record, &response->body, why);
 	if (err == ERR_OK)
 		etag_header(response, record_int(&record, RECORD_VERSION));
 	return err;
 }
 
 enum err records_get_part(struct http_request *r, struct http_response *response,
-			  const size_t *columns, size_t count, struct errmsg *why)
+			  const size_t *fields, size_t count, struct errmsg *why)
 {
 	struct record record;
 	struct json_writer w;
-	enum err err = read_one(r, &record, NULL, why);
+	enum err err = read_one(r, &record, why);
 	if (err != ERR_OK)
 		return err;
 	json_init(&w, &response->body);
 	json_object(&w);
 	for (size_t i = 0; i < count; i++)
-		record_put_column(&w, &record, columns[i]);
+		record_put_field(&w, &record, fields[i]);
 	json_end(&w);
 	etag_header(response, record_int(&record, RECORD_VERSION));
 	return ERR_OK;
@@ -233,7 +208,7 @@ static enum err insert(struct db_conn *db, void *arg, struct errmsg *why)
 	if (err == ERR_OK)
 		err = audit(w->r, db, "create", NULL, &w->after, why);
 	if (err == ERR_OK)
-		err = render(w->r, db, resource, &w->after, &w->body, why);
+		err = render(&w->after, &w->body, why);
 	if (err == ERR_OK && w->attempt != NULL)
 		err = idempotent_keep(w->attempt, db, 201, &w->body, why);
 	return err;
@@ -338,7 +313,7 @@ static enum err update(struct db_conn *db, void *arg, struct errmsg *why)
 	if (err == ERR_OK)
 		err = store_change(w, db, why);
 	if (err == ERR_OK)
-		err = render(w->r, db, resource, &w->after, &w->body, why);
+		err = render(&w->after, &w->body, why);
 	return err;
 }
 
@@ -369,7 +344,7 @@ static enum err take(struct db_conn *db, void *arg, struct errmsg *why)
 	if (err == ERR_OK)
 		err = audit(w->r, db, "update", &w->before, &w->after, why);
 	if (err == ERR_OK)
-		err = render(w->r, db, w->resource, &w->after, &w->body, why);
+		err = render(&w->after, &w->body, why);
 	return err;
 }
 

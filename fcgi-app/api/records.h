@@ -39,13 +39,6 @@ struct resource {
 				 struct errmsg *why);
 	enum err (*before_remove)(struct http_request *r, struct db_conn *db,
 				  const struct record *record, struct errmsg *why);
-	/*
-	 * Reads what is computed of a page of records, in a fixed number of statements; put
-	 * then adds one record's part, members of the object that is open.
-	 */
-	enum err (*load)(struct http_request *r, struct db_conn *db, const struct record *records,
-			 size_t count, void **computed, struct errmsg *why);
-	void (*put)(struct json_writer *w, const struct record *record, const void *computed);
 };
 
 route_handler records_post;
@@ -69,13 +62,9 @@ typedef enum err record_taking(struct http_request *r, struct db_conn *db, struc
 enum err records_take(struct http_request *r, struct http_response *response, record_taking *fn,
 		      struct errmsg *why);
 
-/* A few columns of a record, with its ETag. */
+/* A few fields of a record, with its ETag. */
 enum err records_get_part(struct http_request *r, struct http_response *response,
-			  const size_t *columns, size_t count, struct errmsg *why);
-
-/* The record as an object, with what `load` computed. */
-void records_put(struct json_writer *w, const struct resource *resource,
-		 const struct record *record, const void *computed);
+			  const size_t *fields, size_t count, struct errmsg *why);
 
 /*
  * ERR_FORBIDDEN when the request comes with a key that is bound to another agent.  A new

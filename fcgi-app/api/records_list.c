@@ -210,19 +210,22 @@ static enum err read_listing(const struct http_request *r, struct paging *page, 
 }
 
 static enum err read_records(struct http_request *r, const struct listing *l,
-			     struct record_list *list, void **computed, struct errmsg *why)
+			     struct record_list *list, struct errmsg *why)
 {
-	const struct resource *resource = r->route->resource;
 	struct db_conn *db;
 	enum err err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
-	*computed = NULL;
 	err = record_list(db, r->arena, l->kind, &l->query, list, why);
-	if (err == ERR_OK && resource->load != NULL && list->count > 0)
-		err = resource->load(r, db, list->records, list->count, computed, why);
 	http_db_return(r, db);
 	return err;
+}
+
+static void put_item(struct json_writer *w, const struct record *record)
+{
+	json_object(w);
+	record_put(w, record);
+	json_end(w);
 }
 
 enum err records_list(struct http_request *r, struct http_response *response, struct errmsg *why)
@@ -230,16 +233,15 @@ enum err records_list(struct http_request *r, struct http_response *response, st
 	struct paging page;
 	struct listing l;
 	struct record_list list;
-	void *computed;
 	enum err err = read_listing(r, &page, &l, why);
 	if (err == ERR_OK)
-		err = read_records(r, &l, &list, &computed, why);
+		err = read_records(r, &l, &list, why);
 	if (err != ERR_OK)
 		return err;
 	struct json_writer w;
 	paging_begin(&w, &response->body);
 	for (size_t i = 0; i < list.count; i++)
-		records_put(&w, r->route->resource, &list.records[i], computed);
+		put_item(&w, &list.records[i]);
 	STRBUF_CLEANUP cursor = STRBUF_INIT;
 	if (list.more)
 		write_cursor(&l, &list.records[list.count - 1], &cursor);

@@ -34,7 +34,8 @@ static enum err check_new(struct http_request *r, struct db_conn *db, struct rec
 {
 	struct uuid needs[TASK_DEPENDS_MAX];
 	enum err err = records_own_agent(r, task, TASK_AGENT_ID, why);
-	return err == ERR_OK ? tasks_weigh(db, task, needs, read_needs(r, needs), why) : err;
+	return err == ERR_OK ? tasks_weigh(db, r->arena, task, needs, read_needs(r, needs), why)
+			     : err;
 }
 
 static enum err note_needs(struct http_request *r, struct db_conn *db, const struct record *task,
@@ -67,35 +68,6 @@ static enum err check_removal(struct http_request *r, struct db_conn *db, const 
 	return records_check_agents(r, task, task, TASK_AGENT_ID, why);
 }
 
-struct page_needs {
-	struct task_need *rows;
-	size_t count;
-};
-
-static enum err load_needs(struct http_request *r, struct db_conn *db, const struct record *records,
-			   size_t count, void **computed, struct errmsg *why)
-{
-	struct page_needs *page = arena_calloc(r->arena, 1, sizeof(*page));
-	if (page == NULL)
-		return err_set(why, ERR_NOMEM, "out of memory for a list");
-	*computed = page;
-	return tasks_needs(db, r->arena, records, count, &page->rows, &page->count, why);
-}
-
-static void put_needs(struct json_writer *w, const struct record *task, const void *computed)
-{
-	const struct page_needs *page = computed;
-	struct uuid id;
-	AN_INVARIANT(record_uuid(task, RECORD_ID, &id));
-	json_put_uuid(w, task_fields[TASK_TASK_ID].name, &id);
-	json_key(w, task_fields[TASK_DEPENDS_ON].name);
-	json_array(w);
-	for (size_t i = 0; i < page->count; i++)
-		if (uuid_equal(&page->rows[i].task_id, &id))
-			json_uuid(w, &page->rows[i].depends_on_id);
-	json_end(w);
-}
-
 static const struct resource resource = {
     .kind = &tasks,
     .path = "/api/v1/tasks",
@@ -104,8 +76,6 @@ static const struct resource resource = {
     .before_update = check_change,
     .after_update = tell_dependents,
     .before_remove = check_removal,
-    .load = load_needs,
-    .put = put_needs,
 };
 
 RECORD_SCHEMAS(task, "Task", task_fields);

@@ -31,7 +31,7 @@
 #include "db/mariadb_errors.h"
 
 enum {
-	BINDS_MAX = 256, /* the ids of a page of 200, and what goes with them */
+	BINDS_MAX = 64,
 	STATEMENT_SETS = 16,
 	STATEMENT_WAYS = 4,
 	ROWS_FIRST = 4, /* room for rows at first; doubled when full */

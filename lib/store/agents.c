@@ -11,6 +11,10 @@ static const char *const levels[] = {"L1", "L2", "L3", NULL};
 
 enum { WRITABLE = FIELD_CREATE | FIELD_PATCH, JSON_MAX = 65536 };
 
+#define NO_TASKS(comma, status) comma "\"" status "\":0"
+#define SUM_OF(comma, status)                                                                      \
+	"'" comma "\"" status "\":', COALESCE(SUM(status = '" status "'), 0), "
+
 const struct field agent_fields[AGENT_FIELDS] = {
     RECORD_HEAD_FIELDS,
     [AGENT_DID] = {"did", FIELD_STRING, WRITABLE | FIELD_NULL, 1, 255,
@@ -34,8 +38,12 @@ const struct field agent_fields[AGENT_FIELDS] = {
     [AGENT_LAST_HEARTBEAT] = {"last_heartbeat", FIELD_TIME, FIELD_NULL,
 			      .summary = "When it was last heard of"},
     [AGENT_TASK_COUNTS] = {"task_counts", FIELD_OBJECT, .of = &task_counts_schema,
+			   .initial = "{" TASK_STATUS_ROWS(NO_TASKS) "}",
 			   .summary = "How many tasks it has, by status"},
 };
+
+static const char *const computed[] = {"(SELECT CONCAT('{', " TASK_STATUS_ROWS(
+    SUM_OF) "'}') FROM tasks FORCE INDEX (tasks_agent_status) WHERE agent_id = agents.id)"};
 
 static const struct record_order orders[] = {
     RECORD_SORTED("PRIMARY", RECORD_CREATED_AT),
@@ -57,6 +65,7 @@ const struct record_kind agents = {
     .fields = agent_fields,
     .column_count = AGENT_COLUMNS,
     .field_count = AGENT_FIELDS,
+    .computed = computed,
     .orders = orders,
     .order_count = ARRAY_LEN(orders),
     .references = references,
@@ -65,41 +74,6 @@ const struct record_kind agents = {
     .child_count = ARRAY_LEN(children),
     .unique = "did",
 };
-
-static enum err read_counts(const struct db_result *rows, struct arena *arena,
-			    struct agent_tasks **out, struct errmsg *why)
-{
-	*out = arena_calloc(arena, rows->row_count + 1, sizeof(**out));
-	if (*out == NULL)
-		return err_set(why, ERR_NOMEM, "out of memory for a list");
-	for (size_t i = 0; i < rows->row_count; i++) {
-		sql_uuid(rows, i, 0, &(*out)[i].agent_id);
-		(*out)[i].status = db_col_text(rows, i, 1);
-		(*out)[i].count = db_col_i64(rows, i, 2);
-	}
-	return ERR_OK;
-}
-
-enum err agents_count_tasks(struct db_conn *db, struct arena *arena, const struct record *list,
-			    size_t count, struct agent_tasks **out, size_t *out_count,
-			    struct errmsg *why)
-{
-	STRBUF_CLEANUP sql = STRBUF_INIT;
-	struct record_ids ids;
-	struct db_result rows;
-	*out_count = 0;
-	if (count == 0)
-		return ERR_OK;
-	strbuf_adds(&sql, "SELECT agent_id, status, COUNT(*) FROM tasks WHERE agent_id IN (");
-	sql_ids(list, count, &ids, &sql);
-	strbuf_adds(&sql, ") GROUP BY agent_id, status");
-	enum err err = sql_query(db, arena, &sql, ids.values, ids.count, &rows, why);
-	if (err == ERR_OK)
-		err = read_counts(&rows, arena, out, why);
-	if (err == ERR_OK)
-		*out_count = rows.row_count;
-	return err;
-}
 
 enum err agents_beat(struct db_conn *db, const struct uuid *id, int64_t wall_us, struct errmsg *why)
 {

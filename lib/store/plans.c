@@ -1,12 +1,11 @@
 #include "store/plans.h"
 
-#include <string.h>
-
 #include "base/assert.h"
-#include "base/strbuf.h"
 #include "store/goals.h"
-#include "store/record_sql.h"
 #include "store/tasks.h"
+
+#define TEXT_OF(number) TEXT_OF_EXPANDED(number)
+#define TEXT_OF_EXPANDED(number) #number
 
 enum { WRITABLE = FIELD_CREATE | FIELD_PATCH };
 
@@ -23,9 +22,17 @@ const struct field plan_fields[PLAN_FIELDS] = {
     [PLAN_STATUS] = {"status", FIELD_WORD, WRITABLE, .words = goal_statuses,
 		     .initial = "\"pending\"", .summary = "Where it stands"},
     [PLAN_TASKS] = {"tasks", FIELD_LIST, 0, 0, PLAN_TASKS_MAX, .item = FIELD_OBJECT,
-		    .of = &task_of_plan,
-		    .summary = "Its tasks; of a page of plans the first 2,000 together"},
+		    .of = &task_of_plan, .initial = "[]",
+		    .summary = "Its tasks in the order in which they were made, the first 200"},
 };
+
+/* clang-format off */
+static const char *const computed[] = {
+    "(SELECT CONCAT('[', COALESCE(GROUP_CONCAT("
+    "'{\"id\":\"', " RECORD_ID_TEXT("id") ", '\",\"status\":\"', status, '\"}'"
+    " ORDER BY id LIMIT " TEXT_OF(PLAN_TASKS_MAX) "), ''), ']')"
+    " FROM tasks FORCE INDEX (tasks_plan) WHERE plan_id = plans.id)"};
+/* clang-format on */
 
 static const struct record_order orders[] = {
     RECORD_SORTED("PRIMARY", RECORD_CREATED_AT),
@@ -43,6 +50,7 @@ const struct record_kind plans = {
     .fields = plan_fields,
     .column_count = PLAN_COLUMNS,
     .field_count = PLAN_FIELDS,
+    .computed = computed,
     .orders = orders,
     .order_count = ARRAY_LEN(orders),
     .references = references,
@@ -52,28 +60,3 @@ const struct record_kind plans = {
     .states = goal_states,
     .status = PLAN_STATUS,
 };
-
-enum err plans_tasks(struct db_conn *db, struct arena *arena, const struct record *list,
-		     size_t count, struct plan_task **out, size_t *out_count, struct errmsg *why)
-{
-	STRBUF_CLEANUP sql = STRBUF_INIT;
-	struct record_ids ids;
-	struct db_result rows;
-	strbuf_adds(&sql, "SELECT plan_id, id, status FROM tasks FORCE INDEX (tasks_plan)"
-			  " WHERE plan_id IN (");
-	sql_ids(list, count, &ids, &sql);
-	strbuf_addf(&sql, ") ORDER BY plan_id, id LIMIT %d", PLAN_TASKS_MAX);
-	enum err err = sql_query(db, arena, &sql, ids.values, ids.count, &rows, why);
-	if (err != ERR_OK)
-		return err;
-	*out = arena_calloc(arena, rows.row_count + 1, sizeof(**out));
-	if (*out == NULL)
-		return err_set(why, ERR_NOMEM, "out of memory for a list");
-	for (size_t i = 0; i < rows.row_count; i++) {
-		sql_uuid(&rows, i, 0, &(*out)[i].plan_id);
-		sql_uuid(&rows, i, 1, &(*out)[i].task_id);
-		(*out)[i].status = db_col_text(&rows, i, 2);
-	}
-	*out_count = rows.row_count;
-	return ERR_OK;
-}

@@ -58,7 +58,7 @@ bool record_same(const struct record *a, const struct record *b, size_t column)
 
 void record_set(struct record *record, size_t column, struct db_value value)
 {
-	AN_INVARIANT(column < record->kind->column_count);
+	AN_INVARIANT(column < record->kind->field_count);
 	record->values[column] = value;
 }
 
@@ -131,7 +131,7 @@ static struct db_value initial_value(struct arena *arena, const struct field *fi
 static struct db_value *new_values(struct arena *arena, const struct record_kind *kind,
 				   struct errmsg *why)
 {
-	struct db_value *values = arena_calloc(arena, kind->column_count, sizeof(*values));
+	struct db_value *values = arena_calloc(arena, kind->field_count, sizeof(*values));
 	if (values == NULL)
 		err_set(why, ERR_NOMEM, "out of memory for a record");
 	return values;
@@ -153,7 +153,7 @@ enum err record_make(struct arena *arena, const struct record_kind *kind,
 	record_set_int(out, RECORD_VERSION, 1);
 	record_set_time(out, RECORD_CREATED_AT, now_us);
 	record_set_time(out, RECORD_UPDATED_AT, now_us);
-	for (size_t i = RECORD_HEAD; i < kind->column_count; i++)
+	for (size_t i = RECORD_HEAD; i < kind->field_count; i++)
 		record_set(out, i,
 			   values[i].given ? value_of(&kind->fields[i], &values[i])
 					   : initial_value(arena, &kind->fields[i]));
@@ -169,7 +169,7 @@ enum err record_change(struct arena *arena, const struct record *from,
 	*out = (struct record){kind, new_values(arena, kind, why)};
 	if (out->values == NULL)
 		return ERR_NOMEM;
-	memcpy(out->values, from->values, kind->column_count * sizeof(*out->values));
+	memcpy(out->values, from->values, kind->field_count * sizeof(*out->values));
 	for (size_t i = RECORD_HEAD; i < kind->column_count; i++)
 		if (values[i].given)
 			record_set(out, i, value_of(&kind->fields[i], &values[i]));
@@ -183,12 +183,12 @@ enum err record_change(struct arena *arena, const struct record *from,
 enum err record_of_row(const struct db_result *rows, size_t row, const struct record_kind *kind,
 		       struct arena *arena, struct record *out, struct errmsg *why)
 {
-	AN_INVARIANT(rows->column_count == kind->column_count);
+	AN_INVARIANT(rows->column_count == kind->field_count);
 	*out = (struct record){kind, new_values(arena, kind, why)};
 	if (out->values == NULL)
 		return ERR_NOMEM;
 	memcpy(out->values, rows->values + row * rows->column_count,
-	       kind->column_count * sizeof(*out->values));
+	       kind->field_count * sizeof(*out->values));
 	return ERR_OK;
 }
 
@@ -228,6 +228,7 @@ enum err record_check_state(const struct record *from, const struct record *to, 
 		return ERR_OK;
 	const char *old = record_text(from, kind->status), *new = record_text(to, kind->status);
 	const struct record_state *state = kind->states;
+	AN_INVARIANT(old != NULL && new != NULL);
 	while (state->status != NULL && strcmp(state->status, old) != 0)
 		state++;
 	AN_INVARIANT(state->status != NULL);
@@ -417,12 +418,13 @@ void record_put_change(struct json_writer *w, const struct record *record,
 			put_value(w, &record->kind->fields[i], &record->values[i]);
 }
 
-void record_put_column(struct json_writer *w, const struct record *record, size_t column)
+void record_put_field(struct json_writer *w, const struct record *record, size_t field)
 {
-	put_value(w, &record->kind->fields[column], &record->values[column]);
+	put_value(w, &record->kind->fields[field], &record->values[field]);
 }
 
 void record_put(struct json_writer *w, const struct record *record)
 {
-	record_put_change(w, record, NULL);
+	for (size_t i = 0; i < record->kind->field_count; i++)
+		record_put_field(w, record, i);
 }

@@ -4,9 +4,10 @@
  * rows (agents.h, goals.h, ...), and all SQL is put together from their constant
  * names, never from a value.
  *
- * A record is one value for each column, in the order of its kind's fields; the
- * first columns are the same in all kinds.  Values belong to the arena that the
- * record was read or made in.
+ * A record is one value for each of its kind's fields, in their order: columns, the
+ * first of which are the same in all kinds, and behind them what the database
+ * computes whenever the record is read.  Values belong to the arena that the record was read or
+ * made in.
  *
  * Functions that write belong into a transaction (db_transaction()), since what
  * they do takes several statements.  Errors as in db/db.h, and
@@ -80,6 +81,12 @@ struct record_order {
 	size_t filters[RECORD_FILTERS_MAX]; /* fields, in the order of the index */
 };
 
+/* An id as text, for what is computed as JSON. */
+#define RECORD_ID_TEXT(column)                                                                     \
+	"LOWER(CONCAT_WS('-', SUBSTR(HEX(" column "), 1, 8), SUBSTR(HEX(" column "), 9, 4),"       \
+	" SUBSTR(HEX(" column "), 13, 4), SUBSTR(HEX(" column "), 17, 4),"                         \
+	" SUBSTR(HEX(" column "), 21)))"
+
 #define RECORD_SORTED(index_, field)                                                               \
 	{                                                                                          \
 		.index = (index_), .sort = (field)                                                 \
@@ -96,8 +103,9 @@ struct record_kind {
 	const char *name;  /* "agent" */
 	const char *table; /* "agents" */
 	const struct field *fields;
-	size_t column_count; /* the first of the fields; those behind them are computed */
+	size_t column_count; /* the first of the fields */
 	size_t field_count;
+	const char *const *computed; /* an SQL expression for each field behind the columns */
 	const struct record_order *orders;
 	size_t order_count;
 	const struct record_reference *references;
@@ -111,10 +119,10 @@ struct record_kind {
 
 struct record {
 	const struct record_kind *kind;
-	struct db_value *values; /* kind->column_count */
+	struct db_value *values; /* kind->field_count */
 };
 
-/* A column; NULL, 0 or false where the record has none. */
+/* A field; NULL, 0 or false where the record has none. */
 const char *record_text(const struct record *record, size_t column);
 int64_t record_int(const struct record *record, size_t column);
 bool record_null(const struct record *record, size_t column);
@@ -190,10 +198,10 @@ struct strbuf;
 void record_list_sql(const struct record_kind *kind, const struct record_query *query,
 		     struct strbuf *out);
 
-/* A member for one column, or for all, into an object that is open. */
-void record_put_column(struct json_writer *w, const struct record *record, size_t column);
+/* A member for one field, or for all, into an object that is open. */
+void record_put_field(struct json_writer *w, const struct record *record, size_t field);
 void record_put(struct json_writer *w, const struct record *record);
-/* Those alone that are not the same in other; all when that is NULL. */
+/* Those columns alone that are not the same in other; all when that is NULL. */
 void record_put_change(struct json_writer *w, const struct record *record,
 		       const struct record *other);
 

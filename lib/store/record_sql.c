@@ -1,10 +1,6 @@
 #include "store/record_sql.h"
 
-#include <string.h>
-
-#include "base/assert.h"
-
-void sql_columns(const struct record_kind *kind, struct strbuf *out)
+static void add_columns(const struct record_kind *kind, struct strbuf *out)
 {
 	for (size_t i = 0; i < kind->column_count; i++)
 		strbuf_addf(out, "%s%s", i > 0 ? ", " : "", kind->fields[i].name);
@@ -13,14 +9,16 @@ void sql_columns(const struct record_kind *kind, struct strbuf *out)
 void sql_select(const struct record_kind *kind, struct strbuf *out)
 {
 	strbuf_adds(out, "SELECT ");
-	sql_columns(kind, out);
+	add_columns(kind, out);
+	for (size_t i = kind->column_count; i < kind->field_count; i++)
+		strbuf_addf(out, ", %s", kind->computed[i - kind->column_count]);
 	strbuf_addf(out, " FROM %s", kind->table);
 }
 
 void sql_insert(const struct record_kind *kind, struct strbuf *out)
 {
 	strbuf_addf(out, "INSERT INTO %s (", kind->table);
-	sql_columns(kind, out);
+	add_columns(kind, out);
 	strbuf_adds(out, ") VALUES (?");
 	for (size_t i = 1; i < kind->column_count; i++)
 		strbuf_adds(out, ", ?");
@@ -53,20 +51,6 @@ void sql_is_above(const struct record_kind *kind, size_t column, struct strbuf *
 		    parent, kind->table, parent, kind->table);
 }
 
-void sql_ids(const struct record *list, size_t count, struct record_ids *ids, struct strbuf *out)
-{
-	static const size_t lengths[] = {1, 10, 50, RECORD_IDS_MAX};
-	size_t length = 0;
-	AN_INVARIANT(count > 0 && count <= RECORD_IDS_MAX);
-	while (lengths[length] < count)
-		length++;
-	ids->count = lengths[length];
-	for (size_t i = 0; i < ids->count; i++) {
-		ids->values[i] = list[i < count ? i : count - 1].values[RECORD_ID];
-		strbuf_adds(out, i > 0 ? ", ?" : "?");
-	}
-}
-
 enum err sql_query(struct db_conn *db, struct arena *arena, const struct strbuf *sql,
 		   const struct db_value *binds, size_t bind_count, struct db_result *out,
 		   struct errmsg *why)
@@ -82,12 +66,4 @@ enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_
 	if (sql->failed)
 		return err_set(why, ERR_NOMEM, "out of memory for a statement");
 	return db_exec(db, sql->data, binds, bind_count, affected, why);
-}
-
-void sql_uuid(const struct db_result *rows, size_t row, size_t column, struct uuid *out)
-{
-	size_t len;
-	const void *bytes = db_col_blob(rows, row, column, &len);
-	AN_INVARIANT(bytes != NULL && len == sizeof(out->bytes));
-	memcpy(out->bytes, bytes, sizeof(out->bytes));
 }

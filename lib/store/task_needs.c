@@ -6,10 +6,9 @@
  */
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/strbuf.h"
-#include "store/record_sql.h"
+#include "json/writer.h"
 #include "store/tasks.h"
 
 static struct db_value id_value(const struct uuid *id)
@@ -37,8 +36,27 @@ static enum err weigh_one(struct db_conn *db, const struct uuid *need, int64_t *
 	return err;
 }
 
-enum err tasks_weigh(struct db_conn *db, struct record *task, const struct uuid *needs,
-		     size_t count, struct errmsg *why)
+/* As the database will say it once the task is stored. */
+static enum err note_computed(struct arena *arena, struct record *task, const struct uuid *needs,
+			      size_t count, struct errmsg *why)
+{
+	STRBUF_CLEANUP list = STRBUF_INIT;
+	struct json_writer w;
+	json_init(&w, &list);
+	json_array(&w);
+	for (size_t i = 0; i < count; i++)
+		json_uuid(&w, &needs[i]);
+	json_end(&w);
+	const char *text = arena_strndup(arena, list.data, list.len);
+	if (list.failed || text == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for a task");
+	record_set(task, TASK_TASK_ID, task->values[RECORD_ID]);
+	record_set_text(task, TASK_DEPENDS_ON, text);
+	return ERR_OK;
+}
+
+enum err tasks_weigh(struct db_conn *db, struct arena *arena, struct record *task,
+		     const struct uuid *needs, size_t count, struct errmsg *why)
 {
 	int64_t waits = 0;
 	bool blocked = false;
@@ -49,7 +67,7 @@ enum err tasks_weigh(struct db_conn *db, struct record *task, const struct uuid 
 		return err;
 	record_set_int(task, TASK_WAITING_ON, waits);
 	record_set_text(task, TASK_STATUS, blocked ? "blocked" : waits > 0 ? "pending" : "ready");
-	return ERR_OK;
+	return note_computed(arena, task, needs, count, why);
 }
 
 enum err tasks_depend(struct db_conn *db, const struct record *task, const struct uuid *needs,
@@ -62,30 +80,6 @@ enum err tasks_depend(struct db_conn *db, const struct record *task, const struc
 		err = db_exec(db, sql, DB_BINDS(task->values[RECORD_ID], id_value(&needs[i])), NULL,
 			      why);
 	return err;
-}
-
-enum err tasks_needs(struct db_conn *db, struct arena *arena, const struct record *list,
-		     size_t count, struct task_need **out, size_t *out_count, struct errmsg *why)
-{
-	STRBUF_CLEANUP sql = STRBUF_INIT;
-	struct record_ids ids;
-	struct db_result rows;
-	strbuf_adds(&sql,
-		    "SELECT task_id, depends_on_id FROM task_dependencies WHERE task_id IN (");
-	sql_ids(list, count, &ids, &sql);
-	strbuf_adds(&sql, ")");
-	enum err err = sql_query(db, arena, &sql, ids.values, ids.count, &rows, why);
-	if (err != ERR_OK)
-		return err;
-	*out = arena_calloc(arena, rows.row_count + 1, sizeof(**out));
-	if (*out == NULL)
-		return err_set(why, ERR_NOMEM, "out of memory for a list");
-	for (size_t i = 0; i < rows.row_count; i++) {
-		sql_uuid(&rows, i, 0, &(*out)[i].task_id);
-		sql_uuid(&rows, i, 1, &(*out)[i].depends_on_id);
-	}
-	*out_count = rows.row_count;
-	return ERR_OK;
 }
 
 /* One statement on the tasks that need this one; *count says how many there were. */

@@ -6,8 +6,8 @@
 
 #define NEXT(...) ((const char *const[]){__VA_ARGS__})
 
-const char *const task_statuses[TASK_STATUSES + 1] = {
-    "pending", "ready", "running", "completed", "failed", "cancelled", "blocked", NULL};
+#define WORD(comma, status) status,
+const char *const task_statuses[TASK_STATUSES + 1] = {TASK_STATUS_ROWS(WORD) NULL};
 
 static const struct record_state states[] = {
     {"pending", NEXT("ready", "blocked", "cancelled", NULL)},
@@ -20,13 +20,9 @@ static const struct record_state states[] = {
     {NULL, NULL},
 };
 
-#define COUNT(name)                                                                                \
-	{                                                                                          \
-		name, FIELD_INT, FIELD_REQUIRED, 0, INT64_MAX, .summary = "Tasks in this status"   \
-	}
-static const struct field count_fields[] = {COUNT("pending"),   COUNT("ready"),  COUNT("running"),
-					    COUNT("completed"), COUNT("failed"), COUNT("cancelled"),
-					    COUNT("blocked")};
+#define COUNT(comma, status)                                                                       \
+	{status, FIELD_INT, FIELD_REQUIRED, 0, INT64_MAX, .summary = "Tasks in this status"},
+static const struct field count_fields[] = {TASK_STATUS_ROWS(COUNT)};
 _Static_assert(ARRAY_LEN(count_fields) == TASK_STATUSES, "a count for each status");
 
 const struct schema task_counts_schema = SCHEMA("TaskCounts", count_fields);
@@ -71,6 +67,14 @@ const struct field task_fields[TASK_FIELDS] = {
 			 .summary = "The tasks that must be completed before"},
 };
 
+/* clang-format off */
+static const char *const computed[] = {
+    "id",
+    "(SELECT CONCAT('[', COALESCE(GROUP_CONCAT("
+    "'\"', " RECORD_ID_TEXT("depends_on_id") ", '\"' ORDER BY depends_on_id), ''), ']')"
+    " FROM task_dependencies WHERE task_id = tasks.id)"};
+/* clang-format on */
+
 static const struct record_order orders[] = {
     RECORD_SORTED("PRIMARY", RECORD_CREATED_AT),
     RECORD_SORTED("tasks_updated", RECORD_UPDATED_AT),
@@ -93,6 +97,7 @@ const struct record_kind tasks = {
     .fields = task_fields,
     .column_count = TASK_COLUMNS,
     .field_count = TASK_FIELDS,
+    .computed = computed,
     .orders = orders,
     .order_count = ARRAY_LEN(orders),
     .references = references,

@@ -42,6 +42,15 @@ enum {
 extern const struct field task_fields[TASK_FIELDS];
 extern const struct record_kind tasks;
 
+/* All statuses in their order: ROW(what stands between two of them, the status). */
+#define TASK_STATUS_ROWS(ROW)                                                                      \
+	ROW("", "pending")                                                                         \
+	ROW(",", "ready")                                                                          \
+	ROW(",", "running")                                                                        \
+	ROW(",", "completed")                                                                      \
+	ROW(",", "failed")                                                                         \
+	ROW(",", "cancelled")                                                                      \
+	ROW(",", "blocked")
 enum { TASK_STATUSES = 7, TASK_DEPENDS_MAX = 100 };
 /* "pending", "ready", ...; ends with NULL. */
 extern const char *const task_statuses[TASK_STATUSES + 1];
@@ -50,22 +59,14 @@ extern const struct schema task_counts_schema;
 
 /*
  * Sets the status of a task that is not stored yet by those it needs, which can't change
- * before the transaction ends; ERR_INVALID when one of them is not there.
+ * before the transaction ends, and what is computed of it; ERR_INVALID when one of them
+ * is not there.
  */
-enum err tasks_weigh(struct db_conn *db, struct record *task, const struct uuid *needs,
-		     size_t count, struct errmsg *why);
+enum err tasks_weigh(struct db_conn *db, struct arena *arena, struct record *task,
+		     const struct uuid *needs, size_t count, struct errmsg *why);
 /* Notes what it needs, once it is stored. */
 enum err tasks_depend(struct db_conn *db, const struct record *task, const struct uuid *needs,
 		      size_t count, struct errmsg *why);
-
-/* What a task needs. */
-struct task_need {
-	struct uuid task_id;
-	struct uuid depends_on_id;
-};
-/* Of all the tasks in one statement; *out is an array in the arena. */
-enum err tasks_needs(struct db_conn *db, struct arena *arena, const struct record *list,
-		     size_t count, struct task_need **out, size_t *out_count, struct errmsg *why);
 
 /*
  * Adjusts started_at, completed_at and the lease to a new status, and makes a task that

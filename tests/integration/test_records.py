@@ -303,7 +303,7 @@ def statements_of(stack, ask, times=10):
 
 
 @pytest.mark.parametrize("kind", ["agents", "projects", "goals", "plans", "tasks"])
-def test_a_page_takes_as_many_statements_as_a_record_more(stack, api, token, kind):
+def test_a_page_takes_two_statements(stack, api, token, kind):
     fields = {"agents": {"name": "a"}, "goals": {"description": "g"}, "plans": {},
               "tasks": {"description": "t"}}
     for _ in range(20):
@@ -311,4 +311,4 @@ def test_a_page_takes_as_many_statements_as_a_record_more(stack, api, token, kin
         assert api.post(f"/api/v1/{kind}", token, json=body).status_code == 201
     one = statements_of(stack, lambda: api.get(f"/api/v1/{kind}?limit=1", token))
     many = statements_of(stack, lambda: api.get(f"/api/v1/{kind}?limit=20", token))
-    assert one == many == {"agents": 3, "projects": 2, "goals": 2, "plans": 3, "tasks": 3}[kind]
+    assert one == many == 2
