@@ -93,8 +93,11 @@ enum err compare_password(struct http_request *r, const char *hash, const char *
 			  bool *matches, struct errmsg *why)
 {
 	http_phase_enter(r, PHASE_AUTH);
+	struct deadline turn = deadline_min_ms(&r->deadline, deadline_left_ms(&r->deadline) / 2);
 	enum err err =
-	    password_verify(auth_hasher(r->app->auth), hash, password, &r->deadline, matches, why);
+	    password_verify(auth_hasher(r->app->auth), hash, password, &turn, matches, why);
 	http_phase_enter(r, PHASE_HANDLER);
+	if (err == ERR_TIMEOUT && !deadline_passed(&r->deadline))
+		return err_set(why, ERR_OVERLOADED, "too many sign-ins at once; try again");
 	return err;
 }

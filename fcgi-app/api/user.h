@@ -30,7 +30,10 @@ void check_new_password(struct json_fields *errors, const char *field, const cha
 /* Hashes, after waiting for a turn; that time is booked to the phase "auth". */
 enum err hash_password(struct http_request *r, const char *password, char out[PASSWORD_HASH_SIZE],
 		       struct errmsg *why);
-/* Compares with the hash of a user, or as slowly with nobody's (NULL). */
+/*
+ * Compares with the hash of a user, or as slowly with nobody's (NULL); ERR_OVERLOADED when
+ * half of the time is over before its turn comes.
+ */
 enum err compare_password(struct http_request *r, const char *hash, const char *password,
 			  bool *matches, struct errmsg *why);
 

@@ -194,6 +194,23 @@ def test_a_burst_of_sign_ins_leaves_room_for_others(stack, account):
     assert statistics.median(health) < 1
 
 
+@pytest.mark.concurrency
+def test_who_waits_too_long_for_a_hash_is_told_to_try_again(fresh_stack):
+    """One hash at a time, and 31 that wait for it longer than the time limit: 503, no 504."""
+    stack = fresh_stack("--workers", "1", settings={
+        "threads": 64, "password_hashes": 1, "request_timeout": "1500ms"})
+    stack.add_user("person", password=PASSWORD)
+    sign_in = {"username": "person", "password": PASSWORD}
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda _: stack.api().post("/api/auth/login", json=sign_in),
+                                range(32)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    for answer in refused:
+        assert_problem(answer, 503)
+        assert answer.headers["Retry-After"]
+    assert 0 < len(refused) < 32
+
+
 def test_sign_ins_and_token_checks_are_counted(api, account):
     person = account()
 
