@@ -47,6 +47,7 @@ static bool same(const struct db_result *row, size_t column, const void *bytes, 
 {
 	size_t stored_len;
 	const void *stored = db_col_blob(row, 0, column, &stored_len);
+	AN_INVARIANT(bytes != NULL);
 	return stored != NULL && stored_len == len && memcmp(stored, bytes, len) == 0;
 }
 
