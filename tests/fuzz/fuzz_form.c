@@ -10,7 +10,7 @@
 enum { ARENA_CHUNK = 4096, ARENA_LIMIT = 1 << 20 };
 
 /* What a route reads that accepts one field of that name, whatever it holds. */
-static enum err read_field(struct http_request *r, const char *name, const char **out,
+static enum err read_field(const struct http_request *asked, const char *name, const char **out,
 			   struct errmsg *why)
 {
 	const struct field field = {name, FIELD_SECRET, .min = 0, .max = INT64_MAX};
@@ -19,13 +19,14 @@ static enum err read_field(struct http_request *r, const char *name, const char 
 	struct json_doc *doc;
 	struct field_value value;
 	struct json_fields errors;
-	r->route = &route;
-	enum err err = http_body_form(r, &doc, why);
+	struct http_request r = *asked;
+	r.route = &route;
+	enum err err = http_body_form(&r, &doc, why);
 	if (err != ERR_OK)
 		return err;
 	schema_read(&schema, json_root(doc), &value, &errors);
 	AN_INVARIANT(errors.error_count == 0);
-	*out = value.given ? arena_strdup(r->arena, value.as.text.data) : NULL;
+	*out = value.given ? arena_strdup(r.arena, value.as.text.data) : NULL;
 	json_doc_free(doc);
 	return ERR_OK;
 }

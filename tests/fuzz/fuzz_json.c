@@ -48,7 +48,8 @@ static void check_string(const char *text, size_t len, const char *name, const c
 	bool found = reference_json_string(text, len, name, &wanted);
 	AN_INVARIANT(found == (given != NULL));
 	if (found)
-		AN_INVARIANT(strlen(given) == wanted.len && strcmp(given, wanted.data) == 0);
+		AN_INVARIANT(given != NULL && strlen(given) == wanted.len &&
+			     strcmp(given, wanted.data) == 0);
 }
 
 /* The fields that routes ask for: a value or an error, if they must be there. */
