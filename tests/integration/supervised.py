@@ -141,8 +141,12 @@ class Supervisor:
         return {key: int(value) for key, value in words.items()}
 
     def reload(self, generation):
+        """Until the old workers have heard of it they may still take a connection."""
+        old = {worker.pid for worker in self.workers()}
         self.send(signal.SIGHUP)
         self.wait_event("generation_serves", generation=generation)
+        wait_for(lambda: not old & {worker.pid for worker in self.workers()}, 10,
+                 "the old generation's end")
 
     def stop(self, number=signal.SIGTERM, timeout=15):
         self.send(number)
