@@ -18,7 +18,8 @@ struct writing {
 	struct record after;        /* as it is now */
 	record_edit *edit;          /* instead of the body's values */
 	record_taking *taking;      /* instead of the id */
-	struct strbuf body;         /* the answer of a POST */
+	struct strbuf body;         /* the answer */
+	const char *location;       /* of a POST */
 	struct idempotent *attempt; /* of a POST; NULL without a key */
 };
 
@@ -182,18 +183,6 @@ enum err records_get_part(struct http_request *r, struct http_response *response
 
 /* Writing */
 
-static enum err in_transaction(struct http_request *r, db_work *fn, struct writing *w,
-			       struct errmsg *why)
-{
-	struct db_conn *db;
-	enum err err = http_db_borrow(r, &db, why);
-	if (err != ERR_OK)
-		return err;
-	err = db_transaction(db, fn, w, why);
-	http_db_return(r, db);
-	return err;
-}
-
 static enum err insert(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct writing *w = arg;
@@ -230,12 +219,12 @@ static enum err create(struct writing *w, struct errmsg *why)
 				   &w->after, why);
 	if (err != ERR_OK)
 		return err;
-	const char *location = location_of(r, &w->after);
-	if (location == NULL)
+	w->location = location_of(r, &w->after);
+	if (w->location == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory for the record");
 	if (w->attempt != NULL)
-		idempotent_names(w->attempt, location, 1);
-	return in_transaction(r, insert, w, why);
+		idempotent_names(w->attempt, w->location, 1);
+	return http_db_transaction(r, insert, w, why);
 }
 
 enum err records_post(struct http_request *r, struct http_response *response, struct errmsg *why)
@@ -257,7 +246,7 @@ enum err records_post(struct http_request *r, struct http_response *response, st
 		return err;
 	}
 	response->status = 201;
-	http_header(response, "Location", location_of(r, &w.after));
+	http_header(response, "Location", w.location);
 	etag_header(response, record_int(&w.after, RECORD_VERSION));
 	return ERR_OK;
 }
@@ -324,7 +313,7 @@ static enum err change(struct http_request *r, struct http_response *response, r
 	    .r = r, .resource = r->route->resource, .edit = fn, .body = response->body};
 	enum err err = records_path_id(r, &w.id, why);
 	if (err == ERR_OK)
-		err = in_transaction(r, update, &w, why);
+		err = http_db_transaction(r, update, &w, why);
 	response->body = w.body;
 	if (err == ERR_OK)
 		etag_header(response, record_int(&w.after, RECORD_VERSION));
@@ -353,7 +342,7 @@ enum err records_take(struct http_request *r, struct http_response *response, re
 {
 	struct writing w = {
 	    .r = r, .resource = r->route->resource, .taking = fn, .body = response->body};
-	enum err err = in_transaction(r, take, &w, why);
+	enum err err = http_db_transaction(r, take, &w, why);
 	response->body = w.body;
 	if (err == ERR_OK)
 		etag_header(response, record_int(&w.after, RECORD_VERSION));
@@ -378,7 +367,7 @@ enum err records_delete(struct http_request *r, struct http_response *response, 
 	struct writing w = {.r = r, .resource = r->route->resource};
 	enum err err = records_path_id(r, &w.id, why);
 	if (err == ERR_OK)
-		err = in_transaction(r, delete, &w, why);
+		err = http_db_transaction(r, delete, &w, why);
 	if (err == ERR_OK)
 		response->status = 204;
 	return err;
