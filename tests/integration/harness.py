@@ -1,5 +1,6 @@
 """A running stack as the tests use it: started by script/server, ended with the tests."""
 
+import glob
 import json
 import os
 import re
@@ -55,6 +56,27 @@ def wait_for(condition, seconds=10, what="condition"):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} is not so after {seconds} s")
         time.sleep(0.05)
+
+
+def _threads_stopped(pid):
+    """Whether no thread of a process runs any more, because it was stopped or has ended."""
+    states = set()
+    for stat in glob.glob(f"/proc/{pid}/task/*/stat"):
+        try:
+            with open(stat, "rb") as f:
+                states.add(f.read().rpartition(b")")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return states <= {b"T", b"Z", b"X"}
+
+
+def freeze(*pids):
+    """Stops processes, and returns once they are: one thread takes SIGSTOP and then stops the
+    others, and until it has had its turn on a busy machine they go on and answer. SIGCONT ends it.
+    """
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(map(_threads_stopped, pids)), what=f"a stop of {pids}")
 
 
 def quickest(measure, limit, tries=5):
@@ -227,11 +249,15 @@ class RunningStack:
     def kill(self, name, number=signal.SIGKILL):
         """Signals a part's main process, or all processes of a name that is not a part's.
 
-        After SIGKILL it returns when they are gone, and a part's successor is there.
+        After SIGKILL it returns when they are gone, and a part's successor is there; after
+        SIGSTOP when they stand still.
         """
         part = self.record["parts"].get(name)
         pids = [part["pid"]] if part else self.pids(name)
         assert pids, f"no {name} runs"
+        if number == signal.SIGSTOP:
+            freeze(*pids)
+            return pids
         for pid in pids:
             os.kill(pid, number)
         if number == signal.SIGKILL:

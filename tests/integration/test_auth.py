@@ -11,7 +11,7 @@ import time
 import pytest
 
 from accounts import PASSWORD, assert_problem, fields_of, new_name
-from harness import Api, wait_for
+from harness import Api, freeze, wait_for
 
 pytestmark = pytest.mark.http
 
@@ -484,7 +484,7 @@ def test_without_the_database_host_routes_go_on(fresh_stack):
 
     wait_for(both_workers_know_it, 20, "a request to each worker")
     database = stack.record["parts"]["mariadbd"]["pid"]
-    stack.process.send_signal(signal.SIGSTOP)  # or it would bring the database back
+    freeze(stack.process.pid)  # or it would bring the database back
     try:
         os.kill(database, signal.SIGKILL)
         time.sleep(2)  # longer than a token is trusted without asking
@@ -513,8 +513,8 @@ def test_a_silent_database_holds_up_host_routes_for_a_second_at_most(fresh_stack
     token = stack.token("admin")
     assert statuses(stack, HOST_ROUTE, token, 16) == {200}
     database = stack.record["parts"]["mariadbd"]["pid"]
-    stack.process.send_signal(signal.SIGSTOP)
-    os.kill(database, signal.SIGSTOP)
+    freeze(stack.process.pid)
+    freeze(database)
     try:
         time.sleep(1.5)
         for _ in range(10):

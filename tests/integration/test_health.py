@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import scratch_dir, wait_for
+from harness import freeze, scratch_dir, wait_for
 
 pytestmark = pytest.mark.http
 
@@ -153,7 +153,7 @@ def test_health_does_not_wait_for_a_dead_database(fresh_stack):
     stack = fresh_stack()
     api = stack.api()
     database = stack.record["parts"]["mariadbd"]["pid"]
-    os.kill(database, signal.SIGSTOP)
+    freeze(database)
     try:
         for _ in range(20):
             began = time.monotonic()

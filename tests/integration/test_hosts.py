@@ -14,7 +14,7 @@ import pytest
 
 from fcgi_client import Connection
 from front import WebServer
-from harness import (ADMIN_PASSWORD, BUILD, RunningStack, proc, quickest, server_command,
+from harness import (ADMIN_PASSWORD, BUILD, RunningStack, freeze, proc, quickest, server_command,
                      wait_for)
 from traffic import Load
 
@@ -182,7 +182,7 @@ def test_a_host_that_stops_is_seen_as_silent(fleet):
     path, query = "/api/system/processes", f"host={SECOND}"
     assert ask(fleet, 1, "GET", path, query).status == 200
     jobs = jobs_of(fleet, 2)
-    os.kill(jobs, signal.SIGSTOP)
+    freeze(jobs)
     try:
         wait_for(lambda: statuses(fleet) == {FIRST: "up", SECOND: "silent"}, 10, "silence")
         last_seen = hosts(fleet)[SECOND]["last_seen"]

@@ -13,6 +13,7 @@ import time
 import psutil
 import pytest
 
+from harness import freeze
 from hostsource import ApiSource, CollectorSource, Recorder, repaired, seconds_of
 
 pytestmark = pytest.mark.alone  # it measures processor time and rates
@@ -111,8 +112,7 @@ def test_memory_and_state_of_a_process(source, sleeper):
     assert row["rss"] == told.memory_info().rss
     assert row["memory_percent"] == pytest.approx(told.memory_percent(), abs=0.01)
     assert row["status"] == "sleeping"
-    os.kill(child.pid, signal.SIGSTOP)
-    time.sleep(0.1)
+    freeze(child.pid)
     rows = source.fresh_processes(search="zgone")["processes"]
     assert next(row for row in rows if row["pid"] == child.pid)["status"] == told.status()
     assert told.status() == "stopped"

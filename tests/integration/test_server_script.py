@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from harness import (ADMIN_PASSWORD, BUILD, SOURCE, Api, RunningStack, State, proc, quickest,
+from harness import (ADMIN_PASSWORD, BUILD, SOURCE, Api, RunningStack, State, freeze, proc, quickest,
                      scratch_dir, server_command, wait_for)
 
 PARTS = ("mariadbd", "memcached", "ziggied", "nginx")
@@ -220,7 +220,7 @@ def test_start_repairs_what_a_killed_keeper_left(state):
     run(state, "--port", "0", "--detach")
     record = at(state).record
     held = record["parts"]["memcached"]["pid"]
-    os.kill(held, signal.SIGSTOP)
+    freeze(held)
     os.kill(record["keeper"]["pid"], signal.SIGKILL)
     wait_for(lambda: set(sessions(record)) == {held}, 60, "the end of all other parts")
     done = run(state, "--port", "0", "--detach")
@@ -233,7 +233,7 @@ def test_stop_ends_what_a_killed_keeper_left(state):
     run(state, "--port", "0", "--detach")
     record = at(state).record
     held = record["parts"]["memcached"]["pid"]
-    os.kill(held, signal.SIGSTOP)
+    freeze(held)
     os.kill(record["keeper"]["pid"], signal.SIGKILL)
     wait_for(lambda: set(sessions(record)) == {held}, 60, "the end of all other parts")
     run(state, "--stop")
