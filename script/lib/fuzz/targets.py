@@ -54,5 +54,6 @@ TARGETS = [
     Target("conf", SHORT, TEXT + ["lib/conf/*.[ch]"]),
     Target("sample", SHORT, JSON + ["lib/host/cursor.*", "lib/host/sample.c", "lib/host/stats.c",
                                     "lib/host/process_row.c", "lib/host/process_view.c"]),
+    Target("agent_file", SHORT, TEXT + ["lib/import/agent_*.[ch]", "lib/import/front_matter.*"]),
 ] + [proc(name) for name in ("cpuinfo", "diag", "diskstats", "load", "meminfo", "mounts", "netdev",
                              "pressure", "process", "services", "sockets", "stat")]
