@@ -29,6 +29,7 @@ extern const struct command command_user_role;
 extern const struct command command_host_list;
 extern const struct command command_host_remove;
 extern const struct command command_token;
+extern const struct command command_import_agents;
 extern const struct command command_migrate;
 extern const struct command command_check_config;
 extern const struct command command_print_config;

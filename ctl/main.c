@@ -20,8 +20,9 @@ static const char usage_tail[] =
     "  --print-config     the same as the command print-config\n"
     "  --help, --version  print this, or the version, and exit; \"COMMAND --help\" says more\n"
     "\n"
-    "Exit codes: 0, and those of sysexits(3): 64 usage, 65 input not allowed, 67 no such user,\n"
-    "69 no database, 73 exists already, 75 try again, 77 not allowed, 78 settings.\n";
+    "Exit codes: 0, and those of sysexits(3): 64 usage, 65 input not allowed, 66 no input,\n"
+    "67 no such user, 69 no database, 73 exists already, 75 try again, 77 not allowed, 78 "
+    "settings.\n";
 
 static int print_help(void)
 {

@@ -8,6 +8,7 @@
 #include "http/database.h"
 #include "http/idempotent.h"
 #include "json/writer.h"
+#include "store/record_audit.h"
 
 /* A write: what its transaction is given, and what it leaves. */
 struct writing {
@@ -102,39 +103,11 @@ static enum err render(const struct record *record, struct strbuf *out, struct e
 	return out->failed ? err_set(why, ERR_NOMEM, "out of memory for the record") : ERR_OK;
 }
 
-static enum err changes_text(const struct record *record, const struct record *other,
-			     struct strbuf *out, struct errmsg *why)
-{
-	struct json_writer w;
-	json_init(&w, out);
-	json_object(&w);
-	record_put_change(&w, record, other);
-	json_end(&w);
-	return out->failed ? err_set(why, ERR_NOMEM, "out of memory for the audit") : ERR_OK;
-}
-
-/* What there was before and after, as far as it differs; NULL where there is no record. */
 static enum err audit(const struct http_request *r, struct db_conn *db, const char *action,
 		      const struct record *before, const struct record *after, struct errmsg *why)
 {
-	STRBUF_CLEANUP old = STRBUF_INIT;
-	STRBUF_CLEANUP new = STRBUF_INIT;
-	struct uuid id;
-	const struct record *record = after != NULL ? after : before;
-	enum err err = ERR_OK;
-	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
-	if (before != NULL)
-		err = changes_text(before, after, &old, why);
-	if (err == ERR_OK && after != NULL)
-		err = changes_text(after, before, &new, why);
-	if (err != ERR_OK)
-		return err;
-	const struct audit_entry entry = {.action = action,
-					  .resource = record->kind->name,
-					  .record = &id,
-					  .before = before != NULL ? old.data : NULL,
-					  .after = after != NULL ? new.data : NULL};
-	return http_audit(r, db, entry, why);
+	const struct audit_entry by = http_audit_origin(r);
+	return record_audit(db, &by, action, before, after, why);
 }
 
 /* Reading */

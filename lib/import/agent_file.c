@@ -215,8 +215,9 @@ static bool read_front_matter(struct reading *r, struct piece *rest)
 	if (err == ERR_OK)
 		return true;
 	r->open = false;
+	/* YAML ends lines at a lone carriage return and at some other characters too. */
 	if (err != ERR_NOMEM)
-		add_fault(r, fault_line + 1, NULL, why.text);
+		add_fault(r, fault_line < lines ? fault_line + 1 : lines, NULL, why.text);
 	else
 		r->arena->overflowed = true;
 	return false;
@@ -376,23 +377,19 @@ static unsigned heading_level(struct piece line)
 static void take_line(struct reading *r, struct piece line)
 {
 	line = trim(line);
-	unsigned level = heading_level(line);
-	if (is_fence(r, line)) {
-		end_paragraph(r);
-	} else if (r->fenced) {
+	bool fence = is_fence(r, line);
+	if (r->fenced && !fence)
 		return;
-	} else if (level > 0) {
+	unsigned level = heading_level(line);
+	if (fence || level > 0 || line.len == 0 || take_field(r, line) || is_apart(line)) {
 		end_paragraph(r);
-		take_heading(r, behind(line, level), level);
-	} else if (line.len == 0) {
-		end_paragraph(r);
-	} else if (take_field(r, line) || is_apart(line)) {
-		end_paragraph(r);
-	} else {
-		if (r->paragraph.len > 0)
-			strbuf_addc(&r->paragraph, ' ');
-		strbuf_add(&r->paragraph, line.text, line.len);
+		if (level > 0)
+			take_heading(r, behind(line, level), level);
+		return;
 	}
+	if (r->paragraph.len > 0)
+		strbuf_addc(&r->paragraph, ' ');
+	strbuf_add(&r->paragraph, line.text, line.len);
 }
 
 static void read_lines(struct reading *r, struct piece rest)

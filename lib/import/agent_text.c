@@ -212,8 +212,7 @@ enum err agent_text_check(struct arena *arena, struct agent_text *agent, struct 
 		err = check_level(arena, agent, why);
 	if (err == ERR_OK)
 		err = check_parent(arena, agent, why);
-	if (err == ERR_OK)
-		fill_name(agent);
+	fill_name(agent);
 	if (err == ERR_OK)
 		err = check_texts(agent, why);
 	if (err == ERR_OK && arena->overflowed)

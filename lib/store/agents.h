@@ -22,6 +22,9 @@ enum {
 	AGENT_FIELDS
 };
 
+/* What the did of an agent begins with that an import brought; its id at the source follows. */
+#define AGENT_DID_PREFIX "did:ziggie:"
+
 extern const struct field agent_fields[AGENT_FIELDS];
 extern const struct record_kind agents;
 
