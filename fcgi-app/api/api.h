@@ -26,6 +26,9 @@ extern const size_t audit_route_count;
 extern const struct route auth_routes[];
 extern const size_t auth_route_count;
 
+extern const struct route cache_routes[];
+extern const size_t cache_route_count;
+
 extern const struct route description_routes[];
 extern const size_t description_route_count;
 
@@ -37,6 +40,9 @@ extern const size_t host_route_count;
 
 extern const struct route goal_routes[];
 extern const size_t goal_route_count;
+
+extern const struct route performance_routes[];
+extern const size_t performance_route_count;
 
 extern const struct route plan_routes[];
 extern const size_t plan_route_count;

@@ -13,6 +13,7 @@
 #include "http/router.h"
 #include "ratelimit/ratelimit.h"
 #include "shm/scoreboard.h"
+#include "shm/statements.h"
 #include "store/hosts.h"
 #include "store/credentials.h"
 
@@ -41,6 +42,9 @@ static enum err init_pool(struct app_parts *w, const struct app_place *place, st
 		return err;
 	if (place->db_connections > 0)
 		w->pool_config.min = w->pool_config.max = place->db_connections;
+	w->pool_config.board = w->app.scoreboard;
+	statements_begin(w->app.scoreboard,
+			 conf_number(w->app.conf, db_slow_statement) * US_PER_MS);
 	return db_pool_new(&w->pool_config, &w->app.pool, why);
 }
 
@@ -57,7 +61,8 @@ static enum err init_auth(struct app_parts *w, struct errmsg *why)
 
 static enum err init_host(struct app_parts *w, struct errmsg *why)
 {
-	const struct cache_options cache = cache_options_from_conf(w->app.conf);
+	struct cache_options cache = cache_options_from_conf(w->app.conf);
+	cache.board = w->app.scoreboard;
 	enum err err = cache_new(&cache, &w->app.cache, why);
 	if (err != ERR_OK)
 		return err;

@@ -77,6 +77,8 @@ static void publish_cache(const struct upkeep *u, unsigned slot)
 	scoreboard_set_counter(board, slot, COUNTER_cache_skipped, s.memcached_skipped);
 	scoreboard_set_gauge(board, slot, GAUGE_cache_l1_bytes, (int64_t)s.bytes);
 	scoreboard_set_gauge(board, slot, GAUGE_cache_l1_entries, (int64_t)s.entries);
+	scoreboard_set_gauge(board, slot, GAUGE_cache_unavailable,
+			     !cache_available(u->w->app.cache));
 
 	struct host_service_stats host;
 	host_service_stats_read(u->w->app.host, &host);
@@ -93,6 +95,7 @@ static void publish_auth(const struct upkeep *u, unsigned slot)
 	scoreboard_set_counter(board, slot, COUNTER_token_reads, s.read);
 	scoreboard_set_counter(board, slot, COUNTER_token_grace, s.grace);
 	scoreboard_set_counter(board, slot, COUNTER_token_unknown, s.refused);
+	scoreboard_set_gauge(board, slot, GAUGE_token_entries, (int64_t)s.entries);
 }
 
 static enum err check_schema(struct db_conn *db, struct errmsg *why)
@@ -200,6 +203,7 @@ static void run_round(struct upkeep *u)
 	publish_pool(u, slot);
 	/* So that health knows how memcached is, even when no request asks it anything. */
 	cache_check(u->w->app.cache, NULL);
+	cache_sweep(u->w->app.cache);
 	publish_cache(u, slot);
 	publish_auth(u, slot);
 	note_used_keys(u);

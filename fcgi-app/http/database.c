@@ -1,11 +1,15 @@
 #include "http/database.h"
 
 #include "db/pool.h"
+#include "http/router.h"
 
 enum err http_db_borrow(struct http_request *r, struct db_conn **out, struct errmsg *why)
 {
 	http_phase_enter(r, PHASE_DB);
-	return db_pool_borrow(r->app->pool, &r->deadline, r->route->path, out, why);
+	enum err err = db_pool_borrow(r->app->pool, &r->deadline, r->route->path, out, why);
+	if (err == ERR_OK)
+		db_set_route(*out, r->app->route_ids[router_index(r->app->router, r->route)]);
+	return err;
 }
 
 void http_db_return(struct http_request *r, struct db_conn *db)

@@ -372,6 +372,7 @@ void auth_stats_read(struct auth *a, struct auth_stats *out)
 	    .read = checks(a, CHECK_READ),
 	    .grace = checks(a, CHECK_GRACE),
 	    .refused = checks(a, CHECK_REFUSED),
+	    .entries = token_cache_count(a->known) + token_cache_count(a->unknown),
 	};
 }
 

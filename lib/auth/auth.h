@@ -87,6 +87,7 @@ struct auth_stats {
 	uint64_t read;       /* good, by the database */
 	uint64_t grace;      /* let in without the database */
 	uint64_t refused;    /* malformed, unknown or expired */
+	size_t entries;      /* remembered now, good and unknown ones */
 };
 void auth_stats_read(struct auth *a, struct auth_stats *out);
 

@@ -22,6 +22,7 @@ struct token_cache {
 	size_t value_words;
 	size_t stride; /* words of an entry */
 	_Atomic uint64_t writes;
+	_Atomic size_t used; /* entries */
 	pthread_mutex_t locks[LOCKS];
 	_Atomic uint64_t *words;
 };
@@ -156,6 +157,10 @@ static void write_entry(struct token_cache *c, _Atomic uint64_t *entry, const st
 			uint64_t written, const uint64_t value[WORDS_MAX])
 {
 	uint64_t sequence = load(&entry[WORD_SEQUENCE]);
+	if (load(&entry[WORD_WRITTEN]) == 0 && written != 0)
+		atomic_fetch_add_explicit(&c->used, 1, memory_order_relaxed);
+	if (load(&entry[WORD_WRITTEN]) != 0 && written == 0)
+		atomic_fetch_sub_explicit(&c->used, 1, memory_order_relaxed);
 	store(&entry[WORD_SEQUENCE], sequence + 1);
 	store(&entry[WORD_KEY], key->halves[0]);
 	store(&entry[WORD_KEY_2], key->halves[1]);
@@ -190,8 +195,5 @@ void token_cache_remove(struct token_cache *c, const struct token_key *key)
 
 size_t token_cache_count(struct token_cache *c)
 {
-	size_t count = 0;
-	for (size_t i = 0; i < c->sets * WAYS; i++)
-		count += load(&c->words[i * c->stride + WORD_WRITTEN]) != 0;
-	return count;
+	return atomic_load_explicit(&c->used, memory_order_relaxed);
 }

@@ -30,7 +30,7 @@ void token_cache_free(struct token_cache *c);
 bool token_cache_get(struct token_cache *c, const struct token_key *key, void *value);
 void token_cache_put(struct token_cache *c, const struct token_key *key, const void *value);
 void token_cache_remove(struct token_cache *c, const struct token_key *key);
-/* Entries in use; for tests. */
+/* Entries in use. */
 size_t token_cache_count(struct token_cache *c);
 
 #endif

@@ -27,7 +27,7 @@ enum err cache_new(const struct cache_options *options, struct cache **out, stru
 	if (c == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory");
 	enum err err = ERR_OK;
-	c->l1 = l1_new(options->l1_size);
+	c->l1 = l1_new(options->l1_size, options->board);
 	if (c->l1 == NULL)
 		err = err_set(why, ERR_NOMEM, "out of memory");
 	else if (options->servers[0] != '\0')
@@ -90,6 +90,13 @@ enum err cache_publish(struct cache *c, const struct cache_key *key, const void 
 	return memcached_publish(c->memcached, key, bytes, len, ttl_ms, why);
 }
 
+enum err cache_withdraw(struct cache *c, const struct cache_key *key, struct errmsg *why)
+{
+	if (c->memcached == NULL)
+		return err_set(why, ERR_UNAVAILABLE, "no memcached is configured");
+	return memcached_withdraw(c->memcached, key, why);
+}
+
 enum err cache_count(struct cache *c, const struct cache_key *key, int64_t ttl_ms, uint64_t *number,
 		     struct errmsg *why)
 {
@@ -103,6 +110,19 @@ enum err cache_check(struct cache *c, struct errmsg *why)
 	if (c->memcached == NULL)
 		return err_set(why, ERR_UNAVAILABLE, "no memcached is configured");
 	return memcached_check_all(c->memcached, why);
+}
+
+void cache_sweep(struct cache *c)
+{
+	l1_sweep(c->l1);
+}
+
+enum err cache_memcached_size(struct cache *c, struct cache_size *out, struct errmsg *why)
+{
+	*out = (struct cache_size){0};
+	if (c->memcached == NULL)
+		return err_set(why, ERR_UNAVAILABLE, "no memcached is configured");
+	return memcached_held(c->memcached, out, why);
 }
 
 bool cache_available(const struct cache *c)

@@ -2,6 +2,9 @@
  * Two levels of cache: L1, values in this process's memory, and memcached, shared
  * by the processes of all hosts.
  *
+ * Everything in L1 is forgotten when the scoreboard's cache epoch moves on: at once, on
+ * all workers of the host, and also what was being fetched at that moment.
+ *
  * L1 holds immutable, reference-counted values, so that a hit copies nothing under
  * its lock.  It is bounded by bytes and drops what was used longest ago.  A value
  * past its time is kept: it serves while one thread, elected by cache_lookup(),
@@ -35,6 +38,7 @@
 #include "base/error.h"
 
 struct conf;
+struct scoreboard;
 
 /* A kibibyte below memcached's default item size, for its header and ours. */
 enum { CACHE_VALUE_MAX = 1024 * 1023, CACHE_KEY_HEX = 32 };
@@ -64,7 +68,8 @@ struct cache_options {
 	const char *servers; /* "host:port,[::1]:port,/path"; "" runs without memcached */
 	int64_t timeout_ms;  /* of one exchange with memcached */
 	int64_t retry_ms;
-	size_t l1_size; /* bytes */
+	size_t l1_size;                 /* bytes */
+	const struct scoreboard *board; /* whose epoch ends values; NULL: none does */
 };
 struct cache_options cache_options_from_conf(const struct conf *conf);
 
@@ -103,6 +108,9 @@ enum err cache_fetch(struct cache *c, const struct cache_key *key, struct cache_
 enum err cache_publish(struct cache *c, const struct cache_key *key, const void *bytes, size_t len,
 		       int64_t ttl_ms, struct errmsg *why);
 
+/* Takes a value out of memcached; it need not be there.  Other errors as for cache_fetch(). */
+enum err cache_withdraw(struct cache *c, const struct cache_key *key, struct errmsg *why);
+
 /*
  * Adds one to a counter in memcached that all hosts share, and says which number that
  * was, from 1.  memcached keeps it for ttl_ms from the first, or until it is restarted or
@@ -113,6 +121,15 @@ enum err cache_count(struct cache *c, const struct cache_key *key, int64_t ttl_m
 
 /* Asks every server for nothing in particular; waits for one time limit at most. */
 enum err cache_check(struct cache *c, struct errmsg *why);
+/* Gives the memory of what is forgotten back; lookups don't need it. */
+void cache_sweep(struct cache *c);
+
+/* What all servers hold, of everybody's: items and their bytes.  Errors as for cache_fetch(). */
+struct cache_size {
+	uint64_t items, bytes;
+};
+enum err cache_memcached_size(struct cache *c, struct cache_size *out, struct errmsg *why);
+
 /* As far as is known without asking: configured, and no server is being left alone. */
 bool cache_available(const struct cache *c);
 

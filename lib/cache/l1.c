@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/wait.h"
+#include "shm/scoreboard.h"
 
 enum {
 	STRIPES = 16,
@@ -18,8 +19,9 @@ struct entry {
 	struct cache_value *value; /* NULL: nothing yet, or known to be missing */
 	int64_t fresh_until_ns;
 	int64_t used_ns;
-	bool known;   /* has been stored at least once */
-	bool elected; /* a thread is getting a new value; the entry must stay */
+	uint64_t epoch; /* of the value, or of the election for it */
+	bool known;     /* has been stored at least once */
+	bool elected;   /* a thread is getting a new value; the entry must stay */
 	struct entry *chain;
 	struct entry *newer, *older; /* order of use */
 };
@@ -36,6 +38,7 @@ struct stripe {
 struct l1 {
 	struct stripe stripes[STRIPES];
 	size_t max_bytes;
+	const struct scoreboard *board;
 	_Atomic size_t bytes;
 };
 
@@ -55,17 +58,22 @@ static size_t entry_bytes(const struct entry *e)
 	       (e->value != NULL ? sizeof(*e->value) + e->value->len : 0);
 }
 
-struct l1 *l1_new(size_t max_bytes)
+struct l1 *l1_new(size_t max_bytes, const struct scoreboard *board)
 {
 	struct l1 *l1 = aligned_alloc(_Alignof(struct l1), sizeof(*l1));
 	if (l1 == NULL)
 		return NULL;
-	*l1 = (struct l1){.max_bytes = max_bytes};
+	*l1 = (struct l1){.max_bytes = max_bytes, .board = board};
 	for (size_t i = 0; i < STRIPES; i++) {
 		pthread_mutex_init(&l1->stripes[i].lock, NULL);
 		wait_init(&l1->stripes[i].stored);
 	}
 	return l1;
+}
+
+static uint64_t epoch_of(const struct l1 *l1)
+{
+	return l1->board != NULL ? scoreboard_cache_epoch(l1->board) : 0;
 }
 
 static void order_remove(struct stripe *s, struct entry *e)
@@ -106,7 +114,7 @@ static struct entry *entry_add(struct l1 *l1, struct stripe *s, const struct cac
 	if (e == NULL)
 		return NULL;
 	struct entry **chain = chain_of(s, key);
-	*e = (struct entry){.key = *key, .used_ns = now, .chain = *chain};
+	*e = (struct entry){.key = *key, .used_ns = now, .epoch = epoch_of(l1), .chain = *chain};
 	*chain = e;
 	order_put_first(s, e);
 	s->entries++;
@@ -183,6 +191,26 @@ static void keep_bound(struct l1 *l1)
 		continue;
 }
 
+/*
+ * An entry of another epoch has no value any more.  Where a thread is getting one, the value
+ * will be as old as that election: false, and it is to be waited for and forgotten.
+ */
+static bool enter_epoch(struct l1 *l1, struct entry *e)
+{
+	uint64_t epoch = epoch_of(l1);
+	if (e->epoch == epoch)
+		return true;
+	if (e->elected)
+		return false;
+	atomic_fetch_sub(&l1->bytes, entry_bytes(e));
+	cache_value_unref(e->value);
+	e->value = NULL;
+	e->known = false;
+	e->epoch = epoch;
+	atomic_fetch_add(&l1->bytes, entry_bytes(e));
+	return true;
+}
+
 /* One look at the key; GAVE_UP means that another thread must end its election first. */
 static enum cache_found look(struct l1 *l1, struct stripe *s, const struct cache_key *key,
 			     struct cache_value **value)
@@ -194,6 +222,8 @@ static enum cache_found look(struct l1 *l1, struct stripe *s, const struct cache
 	if (e == NULL)
 		return CACHE_ELECTED; /* no memory to say so; the caller may still get the value */
 	entry_use(s, e, now);
+	if (!enter_epoch(l1, e))
+		return CACHE_GAVE_UP;
 	if (e->known && now < e->fresh_until_ns) {
 		*value = cache_value_ref(e->value);
 		return CACHE_HIT;
@@ -251,6 +281,8 @@ void l1_store(struct l1 *l1, const struct cache_key *key, struct cache_value *va
 		old = e->value;
 		e->value = cache_value_ref(value);
 		e->fresh_until_ns = now + ttl_ms * NS_PER_MS;
+		if (!e->elected)
+			e->epoch = epoch_of(l1);
 		e->known = true;
 		e->elected = false;
 		atomic_fetch_add(&l1->bytes, entry_bytes(e));
@@ -274,6 +306,26 @@ void l1_abandon(struct l1 *l1, const struct cache_key *key)
 	}
 	pthread_cond_broadcast(&s->stored);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* With the stripe's lock held. */
+static void sweep_stripe(struct l1 *l1, struct stripe *s, uint64_t epoch)
+{
+	for (struct entry *e = s->oldest, *newer; e != NULL; e = newer) {
+		newer = e->newer;
+		if (e->epoch != epoch && !e->elected)
+			entry_drop(l1, s, e);
+	}
+}
+
+void l1_sweep(struct l1 *l1)
+{
+	uint64_t epoch = epoch_of(l1);
+	for (size_t i = 0; i < STRIPES; i++) {
+		pthread_mutex_lock(&l1->stripes[i].lock);
+		sweep_stripe(l1, &l1->stripes[i], epoch);
+		pthread_mutex_unlock(&l1->stripes[i].lock);
+	}
 }
 
 void l1_stats(struct l1 *l1, struct cache_stats *out)

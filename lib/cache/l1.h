@@ -10,7 +10,8 @@
 
 struct l1;
 
-struct l1 *l1_new(size_t max_bytes); /* NULL when there is no memory */
+/* NULL when there is no memory.  board may be NULL. */
+struct l1 *l1_new(size_t max_bytes, const struct scoreboard *board);
 void l1_free(struct l1 *l1);
 
 enum cache_found l1_lookup(struct l1 *l1, const struct cache_key *key,
@@ -19,6 +20,8 @@ void l1_wait(struct l1 *l1, const struct cache_key *key, const struct deadline *
 void l1_store(struct l1 *l1, const struct cache_key *key, struct cache_value *value,
 	      int64_t ttl_ms);
 void l1_abandon(struct l1 *l1, const struct cache_key *key);
+
+void l1_sweep(struct l1 *l1);
 
 /* Adds hits, misses, evictions, entries and bytes. */
 void l1_stats(struct l1 *l1, struct cache_stats *out);

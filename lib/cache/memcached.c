@@ -213,8 +213,9 @@ struct exchange {
 	const char *frame;          /* of a set: the framed value */
 	size_t frame_len;
 	time_t expires_s;
-	uint64_t number; /* of a count: what it has come to */
-	bool mismatched; /* the value was another key's, or not ours */
+	uint64_t number;        /* of a count: what it has come to */
+	struct cache_size size; /* of a look at the sizes */
+	bool mismatched;        /* the value was another key's, or not ours */
 };
 
 typedef memcached_return_t exchange_function(memcached_st *mc, struct exchange *x);
@@ -263,6 +264,25 @@ static memcached_return_t exchange_count(memcached_st *mc, struct exchange *x)
 	if (rc != MEMCACHED_NOTSTORED)
 		return rc;
 	return memcached_increment(mc, x->key->hex, CACHE_KEY_HEX, 1, &x->number);
+}
+
+static memcached_return_t exchange_delete(memcached_st *mc, struct exchange *x)
+{
+	return memcached_delete(mc, x->key->hex, CACHE_KEY_HEX, 0);
+}
+
+/* Asks all servers, whichever the key leads to. */
+static memcached_return_t exchange_size(memcached_st *mc, struct exchange *x)
+{
+	memcached_return_t rc;
+	memcached_stat_st *stats = memcached_stat(mc, NULL, &rc);
+	x->size = (struct cache_size){0};
+	for (uint32_t i = 0; stats != NULL && i < memcached_server_count(mc); i++) {
+		x->size.items += stats[i].curr_items;
+		x->size.bytes += stats[i].bytes;
+	}
+	memcached_stat_free(mc, stats);
+	return rc;
 }
 
 enum outcome { ANSWERED, REFUSED, FAILED };
@@ -410,6 +430,22 @@ enum err memcached_add_one(struct memcached *m, const struct cache_key *key, int
 	if (err == ERR_OK && rc == MEMCACHED_NOTFOUND)
 		return err_set(why, ERR_UNAVAILABLE, "memcached loses its counters at once");
 	*number = x.number;
+	return err;
+}
+
+enum err memcached_withdraw(struct memcached *m, const struct cache_key *key, struct errmsg *why)
+{
+	struct exchange x = {.key = key};
+	memcached_return_t rc = MEMCACHED_FAILURE;
+	return exchange(m, exchange_delete, &x, &rc, why);
+}
+
+enum err memcached_held(struct memcached *m, struct cache_size *out, struct errmsg *why)
+{
+	struct exchange x = {.key = &m->check_keys[0]};
+	memcached_return_t rc = MEMCACHED_FAILURE;
+	enum err err = exchange(m, exchange_size, &x, &rc, why);
+	*out = x.size;
 	return err;
 }
 

@@ -20,6 +20,8 @@ enum err memcached_publish(struct memcached *m, const struct cache_key *key, con
 			   size_t len, int64_t ttl_ms, struct errmsg *why);
 enum err memcached_add_one(struct memcached *m, const struct cache_key *key, int64_t ttl_ms,
 			   uint64_t *number, struct errmsg *why);
+enum err memcached_withdraw(struct memcached *m, const struct cache_key *key, struct errmsg *why);
+enum err memcached_held(struct memcached *m, struct cache_size *out, struct errmsg *why);
 enum err memcached_check_all(struct memcached *m, struct errmsg *why);
 bool memcached_is_available(const struct memcached *m);
 /* Adds the memcached_ counts. */

@@ -54,6 +54,7 @@ ROW(db_pool_recycle,    DURATION, "3600s",   1000,  86400000, "",          RELOA
 ROW(db_pool_validate,   DURATION, "30s",     0,     3600000,  "",          RELOAD,  "A connection that idled longer is checked before use.")
 ROW(db_pool_leak,       DURATION, "30s",     100,   600000,   "",          RELOAD,  "A connection borrowed for longer is logged with the borrower's route.")
 ROW(db_connect_timeout, DURATION, "2s",      100,   60000,    "",          RELOAD,  "Time limit for opening a database connection.")
+ROW(db_slow_statement,  DURATION, "100ms",   1,     3600000,  "",          RESTART, "Statements that take longer are listed by /api/performance/slow-queries; an administrator can change it there until ziggied is restarted.")
 ROW(db_reserve,         UINT,     "10",      0,     1000,     "connections", RELOAD, "Connections of the server left to administrators and other programs.")
 
 /* Cache and host statistics */

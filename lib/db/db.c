@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "db/driver.h"
+#include "shm/statements.h"
 
 enum { ATTEMPTS_MAX = 10, BACKOFF_FIRST_MS = 4, BACKOFF_MAX_MS = 250 };
 
@@ -133,16 +134,37 @@ static enum err gave_up(struct errmsg *why)
 	return err_set(why, ERR_OVERLOADED, "lost to other transactions %d times", ATTEMPTS_MAX);
 }
 
+static int64_t watch_start(const struct db_conn *db)
+{
+	return db->board != NULL ? clock_mono_ns() : 0;
+}
+
+static void watch_end(const struct db_conn *db, const char *sql, int64_t began_ns)
+{
+	if (db->board != NULL)
+		statements_note(db->board, sql, db->route, clock_mono_ns() - began_ns);
+}
+
+static enum err run_once(struct db_conn *db, struct arena *arena, const char *sql,
+			 const struct db_value *binds, size_t bind_count, struct db_result *out,
+			 struct errmsg *why)
+{
+	int64_t began_ns = watch_start(db);
+	enum err err = driver_run(db, arena, sql, binds, bind_count, out, why);
+	watch_end(db, sql, began_ns);
+	return err;
+}
+
 static enum err run(struct db_conn *db, struct arena *arena, const char *sql,
 		    const struct db_value *binds, size_t bind_count, struct db_result *out,
 		    struct errmsg *why)
 {
 	CHECK_MAGIC(db, DB_CONN_MAGIC);
 	if (db->in_transaction)
-		return driver_run(db, arena, sql, binds, bind_count, out, why);
+		return run_once(db, arena, sql, binds, bind_count, out, why);
 	for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
 		struct errmsg reason = ERRMSG_INIT;
-		enum err err = driver_run(db, arena, sql, binds, bind_count, out, &reason);
+		enum err err = run_once(db, arena, sql, binds, bind_count, out, &reason);
 		if (err == ERR_RETRY)
 			err = back_off(&db->deadline, attempt, &reason);
 		else if (err == ERR_OK)
@@ -199,7 +221,9 @@ static enum err commit(struct db_conn *db, struct errmsg *why)
 	enum err err = still_wanted(&db->deadline, why);
 	if (err != ERR_OK)
 		return err;
+	int64_t began_ns = watch_start(db);
 	err = driver_command(db, "COMMIT", false, why);
+	watch_end(db, "COMMIT", began_ns);
 	if (err == ERR_OK || db->broken == ERR_OK)
 		return err;
 	if (!db->sent)
@@ -225,7 +249,7 @@ static void roll_back(struct db_conn *db)
 		db->broken = ERR_UNAVAILABLE;
 }
 
-static enum err run_once(struct db_conn *db, db_work *fn, void *arg, struct errmsg *why)
+static enum err run_work(struct db_conn *db, db_work *fn, void *arg, struct errmsg *why)
 {
 	enum err err = driver_command(db, "START TRANSACTION", true, why);
 	if (err != ERR_OK)
@@ -249,7 +273,7 @@ enum err db_transaction(struct db_conn *db, db_work *fn, void *arg, struct errms
 	AN_INVARIANT(!db->in_transaction);
 	for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
 		struct errmsg reason = ERRMSG_INIT;
-		enum err err = run_once(db, fn, arg, &reason);
+		enum err err = run_work(db, fn, arg, &reason);
 		if (err == ERR_RETRY)
 			err = back_off(&db->deadline, attempt, &reason);
 		else if (err == ERR_OK)
@@ -264,6 +288,12 @@ void db_set_deadline(struct db_conn *db, const struct deadline *deadline)
 {
 	CHECK_MAGIC(db, DB_CONN_MAGIC);
 	db->deadline = *deadline;
+}
+
+void db_set_route(struct db_conn *db, unsigned route)
+{
+	CHECK_MAGIC(db, DB_CONN_MAGIC);
+	db->route = route;
 }
 
 enum err db_connect(const struct db_server *server, const struct deadline *deadline,

@@ -166,6 +166,12 @@ enum err db_transaction(struct db_conn *db, db_work *fn, void *arg, struct errms
 /* Replaces the deadline that the connection carries. */
 void db_set_deadline(struct db_conn *db, const struct deadline *deadline);
 
+/*
+ * The route, by its number in the scoreboard, that slow statements are noted for
+ * (shm/statements.h) until the connection is returned.
+ */
+void db_set_route(struct db_conn *db, unsigned route);
+
 /* Where the database is and who asks.  Texts are borrowed; NULL or "" is absent. */
 struct db_server {
 	const char *socket; /* wins over host and port */

@@ -13,6 +13,8 @@
 #include "base/error.h"
 #include "db/db.h"
 
+struct scoreboard;
+
 #define DB_CONN_MAGIC 0x6462636eU
 
 /* The part of a connection that every driver has; the driver's own follows it. */
@@ -25,8 +27,10 @@ struct db_conn {
 	uint64_t id;         /* the server's number for it, for KILL */
 	int64_t opened_ns;   /* monotonic */
 	struct deadline deadline;
-	struct db_conn *next; /* the pool's */
-	void *owner;          /* the pool's */
+	struct scoreboard *board; /* where slow statements are noted; NULL: nowhere */
+	unsigned route;           /* whose statements they are, in the scoreboard */
+	struct db_conn *next;     /* the pool's */
+	void *owner;              /* the pool's */
 };
 
 enum err driver_connect(const struct db_server *server, const struct deadline *deadline,

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/wait.h"
 #include "db/pool_state.h"
+#include "shm/scoreboard.h"
 
 enum {
 	CLIENT_POLL_MS = 50, /* how soon a waiting borrower notices that its client went away */
@@ -67,6 +68,7 @@ static int64_t recycle_ns(const struct db_pool *pool)
 void pool_opened(struct db_pool *pool, struct pool_slot *slot, struct db_conn *db)
 {
 	db->owner = slot;
+	db->board = pool->config->board;
 	slot->db = db;
 	slot->expires_ns = db->opened_ns + recycle_ns(pool);
 	pool->opening--;
@@ -354,6 +356,7 @@ void db_pool_return(struct db_pool *pool, struct db_conn *db)
 	if (db == NULL)
 		return;
 	clean(db);
+	db->route = SCOREBOARD_ROUTE_OTHER;
 	struct pool_slot *slot = db->owner;
 	AN_INVARIANT(slot != NULL && slot->db == db);
 	pthread_mutex_lock(&pool->lock);

@@ -28,6 +28,7 @@
 
 struct conf;
 struct db_pool;
+struct scoreboard;
 
 struct db_pool_config {
 	struct db_server server;
@@ -38,6 +39,7 @@ struct db_pool_config {
 	int64_t validate_ms;        /* idled longer: asked before use */
 	int64_t leak_ms;            /* borrowed longer: logged with the label */
 	int64_t connect_timeout_ms; /* for opening one */
+	struct scoreboard *board;   /* where slow statements are noted; NULL: nowhere */
 };
 
 /*

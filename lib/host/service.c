@@ -305,6 +305,16 @@ enum err host_service_summary(struct host_service *s, struct host_summary *out, 
 	return err;
 }
 
+enum err host_service_withdraw(struct host_service *s, struct errmsg *why)
+{
+	enum err worst = ERR_OK;
+	for (int kind = 0; kind < HOST_KIND_COUNT; kind++) {
+		enum err err = cache_withdraw(s->cache, &s->keys[kind], why);
+		worst = err != ERR_OK ? err : worst;
+	}
+	return worst;
+}
+
 void host_service_stats_read(const struct host_service *s, struct host_service_stats *out)
 {
 	*out = (struct host_service_stats){

@@ -86,6 +86,12 @@ struct host_service_stats {
 	uint64_t collected; /* by this worker itself */
 	uint64_t stale;     /* marked so, wherever they came from */
 };
+/*
+ * Takes this host's samples out of memcached; whoever asks next reads the host itself until
+ * ziggie-jobs has published new ones.  Errors of cache_withdraw(); what could be taken out is.
+ */
+enum err host_service_withdraw(struct host_service *s, struct errmsg *why);
+
 void host_service_stats_read(const struct host_service *s, struct host_service_stats *out);
 
 #endif

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "shm/scoreboard.h"
+#include "shm/statements.h"
 #include "shm/windows.h"
 
 enum {
@@ -26,6 +27,7 @@ enum {
 	WINDOW_SETS = 8192,
 	WINDOW_WAYS = 16,
 	NAME_WORDS = SCOREBOARD_ROUTE_NAME / 8,
+	STATEMENT_WORDS = STATEMENT_TEXT / 8,
 };
 
 _Static_assert((int)COUNTER_COUNT <= (int)COUNTER_ROOM, "COUNTER_ROOM is too small");
@@ -97,6 +99,23 @@ struct shm_window_set {
 	_Atomic uint64_t counts[WINDOW_WAYS];
 };
 
+/* statements.c says what the words mean. */
+struct shm_statement {
+	alignas(LINE_SIZE) _Atomic uint64_t owner; /* 0: free */
+	_Atomic uint64_t complete;                 /* the owner whose text stands here; released */
+	_Atomic uint64_t count, total_us, max_us;
+	_Atomic uint64_t last_seen_us;
+	_Atomic uint64_t route;
+	_Atomic uint64_t words[STATEMENT_WORDS];
+};
+
+struct shm_statements {
+	alignas(LINE_SIZE) _Atomic int64_t threshold_us; /* 0: not set yet */
+	_Atomic uint64_t epoch;
+	_Atomic uint64_t uncounted;
+	struct shm_statement places[STATEMENT_PLACES];
+};
+
 struct shm_board {
 	struct shm_header header;
 	uint8_t window_secret[WINDOW_SECRET_LEN]; /* never changes */
@@ -105,6 +124,7 @@ struct shm_board {
 	alignas(LINE_SIZE) _Atomic uint64_t sequence;
 
 	alignas(LINE_SIZE) _Atomic uint64_t epoch;
+	_Atomic uint64_t cache_epoch;
 	_Atomic uint64_t restarts[PROGRAM_COUNT];
 	_Atomic uint32_t generation;
 	_Atomic int64_t interests[SCOREBOARD_INTERESTS];
@@ -113,6 +133,9 @@ struct shm_board {
 	struct shm_process processes[SCOREBOARD_PROCESSES];
 	struct shm_name names[SCOREBOARD_ROUTES];
 	struct shm_counts retired;
+	struct shm_counts marked; /* the totals at scoreboard_mark() */
+	_Atomic int64_t marked_us;
+	struct shm_statements statements;
 	struct shm_window_set windows[WINDOW_SETS];
 };
 
@@ -134,6 +157,11 @@ struct scoreboard {
 enum { SCOREBOARD_MAGIC = 0x5c0b0a4d };
 
 struct shm_slot *shm_slots_of(const struct scoreboard *board, size_t row);
+/* A hash of text, FNV-1a with 64 bits; never 0, which marks what is free. */
+uint64_t shm_hash(const char *text);
+/* The name of a route by its number; "" for SCOREBOARD_ROUTE_OTHER and for one not complete yet. */
+void shm_route_name(const struct scoreboard *board, unsigned route,
+		    char out[SCOREBOARD_ROUTE_NAME]);
 /* Routes that have a number so far, SCOREBOARD_ROUTE_OTHER included. */
 unsigned shm_route_count(const struct scoreboard *board);
 

@@ -12,6 +12,8 @@
  *	route names			anybody, by compare-and-swap, the same bytes
  *	epoch, interest, breakers	anybody, by atomic operations
  *	windows (shm/windows.h)		anybody, by compare-and-swap
+ *	statements (shm/statements.h)	anybody, by compare-and-swap
+ *	marked totals			anybody, by compare-and-swap; they only grow
  *
  * Counters never fall: when a process has died, ziggied adds its counters to the
  * retired totals and frees its row (scoreboard_retire()).  Readers take totals
@@ -43,7 +45,7 @@
 #include "base/error.h"
 
 /* Changes whenever the meaning of a byte in the shared memory changes. */
-#define SCOREBOARD_VERSION 2
+#define SCOREBOARD_VERSION 3
 
 enum {
 	SCOREBOARD_ROUTES = 256,
@@ -161,6 +163,10 @@ unsigned scoreboard_route(struct scoreboard *board, const char *name);
 uint64_t scoreboard_epoch(const struct scoreboard *board);
 void scoreboard_bump_epoch(struct scoreboard *board);
 
+/* Moves on when all that is cached is to be forgotten: cache/cache.h. */
+uint64_t scoreboard_cache_epoch(const struct scoreboard *board);
+void scoreboard_bump_cache_epoch(struct scoreboard *board);
+
 /* When somebody last asked for a kind of sample (enum host_kind): monotonic ns, 0 for never. */
 void scoreboard_stamp_interest(struct scoreboard *board, unsigned kind, int64_t now_ns);
 int64_t scoreboard_interest(const struct scoreboard *board, unsigned kind);
@@ -208,6 +214,15 @@ struct scoreboard_totals {
  */
 enum err scoreboard_totals(const struct scoreboard *board, struct scoreboard_totals *out,
 			   struct errmsg *why);
+
+/*
+ * Counters never fall, but who looks at them may want to begin anew: scoreboard_mark() notes the
+ * totals of all routes and counters as they are, and scoreboard_totals_since_mark() leaves that
+ * much out.  *since_us is the time of the mark, or 0 without one.  Errors as above.
+ */
+enum err scoreboard_mark(struct scoreboard *board, int64_t now_us, struct errmsg *why);
+enum err scoreboard_totals_since_mark(const struct scoreboard *board, struct scoreboard_totals *out,
+				      int64_t *since_us, struct errmsg *why);
 
 struct scoreboard_process {
 	pid_t pid;

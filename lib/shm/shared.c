@@ -4,11 +4,10 @@
 #include "base/assert.h"
 #include "shm/layout.h"
 
-/* FNV-1a, 64 bits; never 0, which marks a free entry. */
-static uint64_t hash_name(const char *name)
+uint64_t shm_hash(const char *text)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	for (const char *at = name; *at != '\0'; at++) {
+	for (const char *at = text; *at != '\0'; at++) {
 		hash ^= (unsigned char)*at;
 		hash *= UINT64_C(0x100000001b3);
 	}
@@ -37,7 +36,7 @@ unsigned scoreboard_route(struct scoreboard *board, const char *name)
 	size_t len = strlen(name);
 	if (len == 0 || len >= SCOREBOARD_ROUTE_NAME)
 		return SCOREBOARD_ROUTE_OTHER;
-	uint64_t hash = hash_name(name);
+	uint64_t hash = shm_hash(name);
 	for (unsigned i = SCOREBOARD_ROUTE_OTHER + 1; i < SCOREBOARD_ROUTES; i++) {
 		struct shm_name *entry = &board->map->names[i];
 		if (!entry_is(entry, hash))
@@ -57,6 +56,17 @@ unsigned shm_route_count(const struct scoreboard *board)
 	return count;
 }
 
+void shm_route_name(const struct scoreboard *board, unsigned route, char out[SCOREBOARD_ROUTE_NAME])
+{
+	const struct shm_name *entry = &board->map->names[route];
+	uint64_t words[NAME_WORDS] = {0};
+	if (atomic_load_explicit(&entry->complete, memory_order_acquire))
+		for (size_t i = 0; i < NAME_WORDS; i++)
+			words[i] = shm_get(&entry->words[i]);
+	memcpy(out, words, SCOREBOARD_ROUTE_NAME);
+	out[SCOREBOARD_ROUTE_NAME - 1] = '\0';
+}
+
 uint64_t scoreboard_epoch(const struct scoreboard *board)
 {
 	return atomic_load(&board->map->epoch);
@@ -65,6 +75,16 @@ uint64_t scoreboard_epoch(const struct scoreboard *board)
 void scoreboard_bump_epoch(struct scoreboard *board)
 {
 	atomic_fetch_add(&board->map->epoch, 1);
+}
+
+uint64_t scoreboard_cache_epoch(const struct scoreboard *board)
+{
+	return atomic_load(&board->map->cache_epoch);
+}
+
+void scoreboard_bump_cache_epoch(struct scoreboard *board)
+{
+	atomic_fetch_add(&board->map->cache_epoch, 1);
 }
 
 void scoreboard_stamp_interest(struct scoreboard *board, unsigned kind, int64_t now_ns)

@@ -90,23 +90,13 @@ static void sum_row(const struct scoreboard *board, size_t index, struct scorebo
 	sum->threads_busy += count_busy(slots, count);
 }
 
-static void copy_name(const struct shm_name *entry, char out[SCOREBOARD_ROUTE_NAME])
-{
-	uint64_t words[NAME_WORDS] = {0};
-	if (atomic_load_explicit(&entry->complete, memory_order_acquire))
-		for (size_t i = 0; i < NAME_WORDS; i++)
-			words[i] = shm_get(&entry->words[i]);
-	memcpy(out, words, SCOREBOARD_ROUTE_NAME);
-	out[SCOREBOARD_ROUTE_NAME - 1] = '\0';
-}
-
 static void read_once(const struct scoreboard *board, struct scoreboard_totals *out)
 {
 	const struct shm_board *map = board->map;
 	memset(out, 0, sizeof(*out));
 	out->route_count = shm_route_count(board);
 	for (unsigned i = 0; i < out->route_count; i++)
-		copy_name(&map->names[i], out->routes[i].name);
+		shm_route_name(board, i, out->routes[i].name);
 	sum_counts(out, &map->retired);
 	for (size_t i = 0; i < map->header.processes; i++)
 		sum_row(board, i, out);

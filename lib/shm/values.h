@@ -85,6 +85,8 @@ GAUGE(pool_waiting,          "ziggie_pool_waiting", "", "Threads that wait for a
 GAUGE(pool_max,              "ziggie_pool_max", "", "Database connections that may be open.")
 GAUGE(cache_l1_bytes,        "ziggie_cache_bytes", "tier=\"l1\"", "Memory of cached values.")
 GAUGE(cache_l1_entries,      "ziggie_cache_entries", "tier=\"l1\"", "Cached values.")
+GAUGE(token_entries,         "ziggie_cache_entries", "tier=\"tokens\"", "Cached values.")
+GAUGE(cache_unavailable,     "ziggie_cache_unavailable", "", "Processes that memcached does not answer.")
 
 #undef COUNTER
 #undef GAUGE

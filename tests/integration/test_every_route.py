@@ -47,6 +47,7 @@ REQUESTS = {
     ("POST", "/api/auth/register"):
         lambda api, token: {"json": {"username": name(), "password": A_PASSWORD}},
     ("PUT", "/api/auth/users/{id}"): {"json": {"full_name": "A Name"}},
+    ("PUT", "/api/performance/threshold"): {"json": {"threshold_ms": 1000}},
     ("POST", "/api/v1/api-keys"): {"json": {"name": "a key", "scopes": ["agents:read"]}},
 }
 

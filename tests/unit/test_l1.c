@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "cache/breaker.h"
 #include "cache/l1.h"
+#include "shm/scoreboard.h"
 #include "support.h"
 
 static struct cache_key key_of(const char *name)
@@ -63,7 +64,7 @@ static void test_keys_differ_by_their_parts(void **state)
 static void test_a_value_is_fresh_for_its_time(void **state)
 {
 	(void)state;
-	struct l1 *l1 = l1_new(1 << 20);
+	struct l1 *l1 = l1_new(1 << 20, NULL);
 	char text[32];
 	store_text(l1, "a", "first", 60000);
 	clock_test_shift(50000 * NS_PER_MS);
@@ -83,7 +84,7 @@ static void test_a_value_is_fresh_for_its_time(void **state)
 static void test_one_thread_is_elected_for_a_missing_value(void **state)
 {
 	(void)state;
-	struct l1 *l1 = l1_new(1 << 20);
+	struct l1 *l1 = l1_new(1 << 20, NULL);
 	char text[32];
 	struct cache_key key = key_of("a");
 	assert_int_equal(look_text(l1, "a", text, sizeof(text)), CACHE_ELECTED);
@@ -99,7 +100,7 @@ static void test_one_thread_is_elected_for_a_missing_value(void **state)
 static void test_an_abandoned_refresh_keeps_the_old_value(void **state)
 {
 	(void)state;
-	struct l1 *l1 = l1_new(1 << 20);
+	struct l1 *l1 = l1_new(1 << 20, NULL);
 	char text[32];
 	struct cache_key key = key_of("a");
 	store_text(l1, "a", "old", 10);
@@ -111,11 +112,76 @@ static void test_an_abandoned_refresh_keeps_the_old_value(void **state)
 	l1_free(l1);
 }
 
+static struct scoreboard *new_board(void)
+{
+	struct scoreboard *board = NULL;
+	assert_int_equal(scoreboard_create(1, &board, NULL), ERR_OK);
+	return board;
+}
+
+static void test_another_epoch_forgets_what_there_was(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board();
+	struct l1 *l1 = l1_new(1 << 20, board);
+	char text[32];
+	store_text(l1, "a", "old", 60000);
+	scoreboard_bump_cache_epoch(board);
+	assert_int_equal(look_text(l1, "a", text, sizeof(text)), CACHE_ELECTED);
+	assert_string_equal(text, "(none)");
+	store_text(l1, "a", "new", 60000);
+	assert_int_equal(look_text(l1, "a", text, sizeof(text)), CACHE_HIT);
+	assert_string_equal(text, "new");
+	l1_free(l1);
+	scoreboard_free(board);
+}
+
+/* What was asked for before may be what is to be forgotten. */
+static void test_a_value_that_was_on_its_way_is_forgotten_too(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board();
+	struct l1 *l1 = l1_new(1 << 20, board);
+	char text[32];
+	assert_int_equal(look_text(l1, "a", text, sizeof(text)), CACHE_ELECTED);
+	scoreboard_bump_cache_epoch(board);
+	assert_int_equal(look_text(l1, "a", text, sizeof(text)), CACHE_GAVE_UP);
+	store_text(l1, "a", "old", 60000);
+	assert_int_equal(look_text(l1, "a", text, sizeof(text)), CACHE_ELECTED);
+	assert_string_equal(text, "(none)");
+	l1_free(l1);
+	scoreboard_free(board);
+}
+
+static void test_a_sweep_gives_back_what_is_forgotten(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board();
+	struct l1 *l1 = l1_new(1 << 20, board);
+	char text[32];
+	store_text(l1, "a", "old", 60000);
+	store_text(l1, "b", "old", 60000);
+	assert_int_equal(look_text(l1, "being fetched", text, sizeof(text)), CACHE_ELECTED);
+	l1_sweep(l1);
+	struct cache_stats stats = {0};
+	l1_stats(l1, &stats);
+	assert_int_equal(stats.entries, 3);
+	scoreboard_bump_cache_epoch(board);
+	store_text(l1, "b", "new", 60000);
+	l1_sweep(l1);
+	stats = (struct cache_stats){0};
+	l1_stats(l1, &stats);
+	assert_int_equal(stats.entries, 2);
+	assert_int_equal(look_text(l1, "b", text, sizeof(text)), CACHE_HIT);
+	l1_free(l1);
+	scoreboard_free(board);
+}
+
 static void test_size_stays_bounded_and_the_unused_goes_first(void **state)
 {
 	(void)state;
 	enum { MAX = 256 * 1024, VALUE = 10 * 1024, COUNT = 200 };
-	struct l1 *l1 = l1_new(MAX);
+	struct l1 *l1 = l1_new(MAX, NULL);
 	char *big = malloc(VALUE);
 	assert_non_null(big);
 	memset(big, 'x', VALUE);
@@ -145,7 +211,7 @@ static void test_size_stays_bounded_and_the_unused_goes_first(void **state)
 static void test_a_value_in_use_outlives_its_eviction(void **state)
 {
 	(void)state;
-	struct l1 *l1 = l1_new(16 * 1024);
+	struct l1 *l1 = l1_new(16 * 1024, NULL);
 	store_text(l1, "a", "held", 60000);
 	struct cache_key key = key_of("a");
 	struct cache_value *held;
@@ -199,7 +265,7 @@ static void test_the_others_wait_for_the_elected_one(void **state)
 {
 	(void)state;
 	enum { THREADS = 16 };
-	struct flight f = {.l1 = l1_new(1 << 20), .key = key_of("flight")};
+	struct flight f = {.l1 = l1_new(1 << 20, NULL), .key = key_of("flight")};
 	pthread_t threads[THREADS];
 	pthread_barrier_init(&f.start, NULL, THREADS);
 	for (int i = 0; i < THREADS; i++)
@@ -216,7 +282,7 @@ static void test_the_others_wait_for_the_elected_one(void **state)
 static void test_a_wait_ends_at_its_deadline(void **state)
 {
 	(void)state;
-	struct l1 *l1 = l1_new(1 << 20);
+	struct l1 *l1 = l1_new(1 << 20, NULL);
 	struct cache_key key = key_of("a");
 	struct cache_value *value;
 	assert_int_equal(l1_lookup(l1, &key, NULL, &value), CACHE_ELECTED);
@@ -270,7 +336,7 @@ static void test_threads_never_see_another_keys_value(void **state)
 	(void)state;
 	enum { THREADS = 8, MAX = 64 * 1024 };
 	_Atomic bool wrong = false;
-	struct l1 *l1 = l1_new(MAX);
+	struct l1 *l1 = l1_new(MAX, NULL);
 	pthread_t threads[THREADS];
 	struct churn jobs[THREADS];
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -319,6 +385,9 @@ int main(void)
 	    cmocka_unit_test(test_a_value_is_fresh_for_its_time),
 	    cmocka_unit_test(test_one_thread_is_elected_for_a_missing_value),
 	    cmocka_unit_test(test_an_abandoned_refresh_keeps_the_old_value),
+	    cmocka_unit_test(test_another_epoch_forgets_what_there_was),
+	    cmocka_unit_test(test_a_value_that_was_on_its_way_is_forgotten_too),
+	    cmocka_unit_test(test_a_sweep_gives_back_what_is_forgotten),
 	    cmocka_unit_test(test_size_stays_bounded_and_the_unused_goes_first),
 	    cmocka_unit_test(test_a_value_in_use_outlives_its_eviction),
 	    cmocka_unit_test(test_the_others_wait_for_the_elected_one),

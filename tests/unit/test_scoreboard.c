@@ -624,6 +624,60 @@ static void test_an_open_breaker_admits_one_trial(void **state)
 	scoreboard_free(board);
 }
 
+static struct scoreboard_totals *since_mark(const struct scoreboard *board, int64_t *since_us)
+{
+	struct scoreboard_totals *out = malloc(sizeof(*out));
+	assert_non_null(out);
+	assert_int_equal(scoreboard_totals_since_mark(board, out, since_us, NULL), ERR_OK);
+	return out;
+}
+
+static void test_a_mark_leaves_out_what_was_before(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board(1);
+	int64_t since_us = -1;
+	claim(board, 1);
+	unsigned route = scoreboard_route(board, "GET /api/health");
+	scoreboard_record(board, 0, route, 200, LATENCY_NS, LATENCY_NS);
+	scoreboard_count(board, 0, COUNTER_accepted, 7);
+	struct scoreboard_totals *t = since_mark(board, &since_us);
+	assert_int_equal(since_us, 0);
+	assert_int_equal(all_requests(t), 1);
+	free(t);
+	assert_int_equal(scoreboard_mark(board, 1234, NULL), ERR_OK);
+	scoreboard_record(board, 0, route, 404, LATENCY_NS, -1);
+	t = since_mark(board, &since_us);
+	assert_int_equal(since_us, 1234);
+	assert_int_equal(with_status(&t->routes[route], 200), 0);
+	assert_int_equal(with_status(&t->routes[route], 404), 1);
+	assert_int_equal(t->routes[route].latency.sum_ns, LATENCY_NS);
+	assert_int_equal(t->queue.sum_ns, 0);
+	assert_int_equal(t->counters[COUNTER_accepted], 0);
+	free(t);
+	t = totals(board); /* which the mark leaves alone */
+	assert_int_equal(all_requests(t), 2);
+	assert_int_equal(t->counters[COUNTER_accepted], 7);
+	free(t);
+	scoreboard_free(board);
+}
+
+/* Who read the totals a moment before another marked them finds more marked than there was. */
+static void test_a_mark_that_is_ahead_leaves_nothing(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board(1);
+	int64_t since_us = 0;
+	assert_int_equal(scoreboard_mark(board, 1, NULL), ERR_OK);
+	atomic_store(&board->map->marked.counters[COUNTER_accepted], 5);
+	struct scoreboard_totals *t = since_mark(board, &since_us);
+	assert_int_equal(t->counters[COUNTER_accepted], 0);
+	free(t);
+	assert_int_equal(scoreboard_mark(board, 2, NULL), ERR_OK);
+	assert_int_equal(atomic_load(&board->map->marked.counters[COUNTER_accepted]), 5);
+	scoreboard_free(board);
+}
+
 /* A worker of two threads with that many connections. */
 static struct scoreboard *worker(const struct scoreboard *board, unsigned generation,
 				 enum scoreboard_state state, int64_t connections)
@@ -675,6 +729,8 @@ int main(void)
 	    cmocka_unit_test(test_names_beyond_the_table_share_one_number),
 	    cmocka_unit_test(test_interest_epoch_restarts_and_generation_are_shared),
 	    cmocka_unit_test(test_an_open_breaker_admits_one_trial),
+	    cmocka_unit_test(test_a_mark_leaves_out_what_was_before),
+	    cmocka_unit_test(test_a_mark_that_is_ahead_leaves_nothing),
 	    cmocka_unit_test(test_a_mean_is_that_of_the_ready_ones_of_a_generation),
 	};
 	return cmocka_run_group_tests_name("scoreboard", tests, NULL, NULL);
