@@ -8,16 +8,18 @@ function setup(thread)
 	threads = threads + 1
 end
 
-local paths, at = {}, 0
+local paths, at, marked = {}, 0, nil
 function init(args)
 	for i = 1, #args do
 		paths[i] = args[i]
 	end
 	at = number * 100 -- so that the threads begin at different ones
+	-- No two threads and no two runs write the same: a change to what is there already is none.
+	marked = string.format('change %d-%d-', os.time(), number)
 	wrk.headers['Content-Type'] = 'application/json'
 end
 
 function request()
 	at = at + 1
-	return wrk.format('PATCH', paths[at % #paths + 1], nil, '{"description": "change ' .. at .. '"}')
+	return wrk.format('PATCH', paths[at % #paths + 1], nil, '{"description": "' .. marked .. at .. '"}')
 end
