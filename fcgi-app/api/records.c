@@ -173,7 +173,7 @@ static enum err insert(struct db_conn *db, void *arg, struct errmsg *why)
 		err = render(&w->after, &w->body, why);
 	if (err == ERR_OK && w->attempt != NULL)
 		err = idempotent_keep(w->attempt, db, 201, &w->body, why);
-	return err;
+	return err == ERR_OK ? record_tally(db, NULL, &w->after, why) : err;
 }
 
 static const char *location_of(struct http_request *r, const struct record *record)
@@ -249,12 +249,12 @@ static enum err store_change(struct writing *w, struct db_conn *db, struct errms
 		w->after = w->before;
 		return ERR_OK;
 	}
-	enum err err = record_update(db, &w->after, why);
+	enum err err = record_update(db, &w->before, &w->after, why);
 	if (err == ERR_OK && resource->after_update != NULL)
 		err = resource->after_update(w->r, db, &w->before, &w->after, why);
 	if (err == ERR_OK)
 		err = audit(w->r, db, "update", &w->before, &w->after, why);
-	return err;
+	return err == ERR_OK ? record_tally(db, &w->before, &w->after, why) : err;
 }
 
 static enum err update(struct db_conn *db, void *arg, struct errmsg *why)
@@ -307,7 +307,7 @@ static enum err take(struct db_conn *db, void *arg, struct errmsg *why)
 		err = audit(w->r, db, "update", &w->before, &w->after, why);
 	if (err == ERR_OK)
 		err = render(&w->after, &w->body, why);
-	return err;
+	return err == ERR_OK ? record_tally(db, &w->before, &w->after, why) : err;
 }
 
 enum err records_take(struct http_request *r, struct http_response *response, record_taking *fn,
@@ -332,7 +332,8 @@ static enum err delete (struct db_conn *db, void *arg, struct errmsg *why) {
 	if (err == ERR_OK && w->resource->before_remove != NULL)
 	    err = w->resource->before_remove(w->r, db, &w->before, why);
 	if (err == ERR_OK) err = record_remove(db, &w->before, why);
-	return err == ERR_OK ? audit(w->r, db, "delete", &w->before, NULL, why) : err;
+	if (err == ERR_OK) err = audit(w->r, db, "delete", &w->before, NULL, why);
+	return err == ERR_OK ? record_tally(db, &w->before, NULL, why) : err;
 }
 
 enum err records_delete(struct http_request *r, struct http_response *response, struct errmsg *why)

@@ -159,7 +159,7 @@ static enum err update(struct importing *im, const struct record *before,
 	if (err != ERR_OK)
 		return err;
 	set_columns(im, &record, metadata);
-	err = record_update(im->db, &record, why);
+	err = record_update(im->db, before, &record, why);
 	return err == ERR_OK ? record_audit(im->db, by, "update", before, &record, why) : err;
 }
 

@@ -197,8 +197,9 @@ static enum err find(struct db_conn *db, struct arena *arena, const struct recor
 		     struct errmsg *why)
 {
 	STRBUF_CLEANUP sql = STRBUF_INIT;
-	sql_select(kind, &sql);
-	strbuf_addf(&sql, " WHERE id = ?%s", locking);
+	sql_select(kind, NULL, &sql);
+	strbuf_adds(&sql, " WHERE id = ?");
+	strbuf_adds(&sql, locking);
 	struct db_result rows;
 	enum err err =
 	    sql_query(db, arena, &sql, DB_BINDS(db_blob(id->bytes, sizeof(id->bytes))), &rows, why);
@@ -311,6 +312,13 @@ static enum err count(struct db_conn *db, const struct record *record, int chang
 		       why);
 }
 
+enum err record_tally(struct db_conn *db, const struct record *from, const struct record *to,
+		      struct errmsg *why)
+{
+	const struct record_kind *kind = from != NULL ? from->kind : to->kind;
+	return kind->tally != NULL ? kind->tally(db, from, to, why) : ERR_OK;
+}
+
 enum err record_insert(struct db_conn *db, const struct record *record, struct errmsg *why)
 {
 	STRBUF_CLEANUP sql = STRBUF_INIT;
@@ -321,23 +329,24 @@ enum err record_insert(struct db_conn *db, const struct record *record, struct e
 	return err == ERR_OK ? count(db, record, 1, why) : err;
 }
 
-enum err record_update(struct db_conn *db, const struct record *record, struct errmsg *why)
+enum err record_update(struct db_conn *db, const struct record *from, const struct record *to,
+		       struct errmsg *why)
 {
-	const struct record_kind *kind = record->kind;
+	const struct record_kind *kind = from->kind;
 	struct db_value binds[RECORD_FIELDS_MAX + 2];
 	size_t bind_count = 0;
 	AN_INVARIANT(kind->column_count <= RECORD_FIELDS_MAX);
 	STRBUF_CLEANUP sql = STRBUF_INIT;
-	sql_update(kind, &sql);
-	binds[bind_count++] = record->values[RECORD_VERSION];
-	for (size_t i = RECORD_UPDATED_AT; i < kind->column_count; i++)
-		binds[bind_count++] = record->values[i];
-	binds[bind_count++] = record->values[RECORD_ID];
-	binds[bind_count++] = db_i64(record_int(record, RECORD_VERSION) - 1);
+	sql_update(from, to, &sql);
+	for (size_t i = 0; i < kind->column_count; i++)
+		if (!record_same(from, to, i))
+			binds[bind_count++] = to->values[i];
+	binds[bind_count++] = from->values[RECORD_ID];
+	binds[bind_count++] = from->values[RECORD_VERSION];
 	uint64_t affected;
 	enum err err = sql_exec(db, &sql, binds, bind_count, &affected, why);
 	if (err == ERR_CONFLICT)
-		return explain_conflict(db, record, why);
+		return explain_conflict(db, to, why);
 	if (err == ERR_OK && affected == 0)
 		return err_set(why, ERR_RETRY, "the %s changed meanwhile", kind->name);
 	return err;

@@ -99,6 +99,7 @@ struct record_order {
 		}                                                                                  \
 	}
 
+struct record;
 struct record_kind {
 	const char *name;  /* "agent" */
 	const char *table; /* "agents" */
@@ -106,6 +107,7 @@ struct record_kind {
 	size_t column_count; /* the first of the fields */
 	size_t field_count;
 	const char *const *computed; /* an SQL expression for each field behind the columns */
+	const char *join;            /* of what those need: " LEFT JOIN ..."; NULL for nothing */
 	const struct record_order *orders;
 	size_t order_count;
 	const struct record_reference *references;
@@ -115,6 +117,9 @@ struct record_kind {
 	const char *unique;                /* the field that no two records share; NULL for none */
 	const struct record_state *states; /* of the field below; NULL for any order */
 	size_t status;
+	/* record_tally() of this kind; NULL when nothing shows how many there are. */
+	enum err (*tally)(struct db_conn *db, const struct record *from, const struct record *to,
+			  struct errmsg *why);
 };
 
 struct record {
@@ -163,9 +168,18 @@ enum err record_is_above(struct db_conn *db, const struct record_kind *kind, siz
 			 struct errmsg *why);
 
 enum err record_insert(struct db_conn *db, const struct record *record, struct errmsg *why);
-/* ERR_RETRY when it isn't one version on from what is stored: it was not locked. */
-enum err record_update(struct db_conn *db, const struct record *record, struct errmsg *why);
+/* Stores what is not the same in both; ERR_RETRY when `from` is not what is stored: it was not
+ * locked. */
+enum err record_update(struct db_conn *db, const struct record *from, const struct record *to,
+		       struct errmsg *why);
 enum err record_remove(struct db_conn *db, const struct record *record, struct errmsg *why);
+/*
+ * Counts a change that is stored for the records that show it; what is new or gone is NULL on
+ * one side.  The last statement of the transaction: who counts for the same record waits for
+ * its end.
+ */
+enum err record_tally(struct db_conn *db, const struct record *from, const struct record *to,
+		      struct errmsg *why);
 
 struct record_query {
 	const struct record_order *order;

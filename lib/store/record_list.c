@@ -19,7 +19,6 @@ static void add_filters(const struct record_kind *kind, const struct record_quer
 			struct strbuf *out)
 {
 	const struct record_order *order = query->order;
-	strbuf_addf(out, " FORCE INDEX (%s)", order->index);
 	for (size_t i = 0; i < order->filter_count; i++)
 		strbuf_addf(out, "%s %s = ?", i == 0 ? " WHERE" : " AND",
 			    kind->fields[order->filters[i]].name);
@@ -56,7 +55,7 @@ static void add_sort(const struct record_kind *kind, const struct record_query *
 void record_list_sql(const struct record_kind *kind, const struct record_query *query,
 		     struct strbuf *out)
 {
-	sql_select(kind, out);
+	sql_select(kind, query->order->index, out);
 	add_filters(kind, query, out);
 	if (query->continues)
 		add_start(kind, query, out);
@@ -115,7 +114,8 @@ static enum err read_total(struct db_conn *db, struct arena *arena, const struct
 	size_t n = bind_filters(query, binds);
 	bool counts = n > 0;
 	if (counts) {
-		strbuf_addf(&sql, "SELECT COUNT(*) FROM (SELECT 1 FROM %s", kind->table);
+		strbuf_addf(&sql, "SELECT COUNT(*) FROM (SELECT 1 FROM %s FORCE INDEX (%s)",
+			    kind->table, query->order->index);
 		add_filters(kind, query, &sql);
 		strbuf_adds(&sql, " LIMIT ?) AS counted");
 		binds[n++] = db_u64(RECORD_TOTAL_MAX + 1);

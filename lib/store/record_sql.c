@@ -2,17 +2,26 @@
 
 static void add_columns(const struct record_kind *kind, struct strbuf *out)
 {
-	for (size_t i = 0; i < kind->column_count; i++)
-		strbuf_addf(out, "%s%s", i > 0 ? ", " : "", kind->fields[i].name);
+	for (size_t i = 0; i < kind->column_count; i++) {
+		strbuf_adds(out, i > 0 ? ", " : "");
+		strbuf_adds(out, kind->fields[i].name);
+	}
 }
 
-void sql_select(const struct record_kind *kind, struct strbuf *out)
+void sql_select(const struct record_kind *kind, const char *index, struct strbuf *out)
 {
 	strbuf_adds(out, "SELECT ");
 	add_columns(kind, out);
-	for (size_t i = kind->column_count; i < kind->field_count; i++)
-		strbuf_addf(out, ", %s", kind->computed[i - kind->column_count]);
-	strbuf_addf(out, " FROM %s", kind->table);
+	for (size_t i = kind->column_count; i < kind->field_count; i++) {
+		strbuf_adds(out, ", ");
+		strbuf_adds(out, kind->computed[i - kind->column_count]);
+	}
+	strbuf_adds(out, " FROM ");
+	strbuf_adds(out, kind->table);
+	if (index != NULL)
+		strbuf_addf(out, " FORCE INDEX (%s)", index);
+	if (kind->join != NULL)
+		strbuf_adds(out, kind->join);
 }
 
 void sql_insert(const struct record_kind *kind, struct strbuf *out)
@@ -25,11 +34,17 @@ void sql_insert(const struct record_kind *kind, struct strbuf *out)
 	strbuf_adds(out, ")");
 }
 
-void sql_update(const struct record_kind *kind, struct strbuf *out)
+void sql_update(const struct record *from, const struct record *to, struct strbuf *out)
 {
-	strbuf_addf(out, "UPDATE %s SET version = ?", kind->table);
-	for (size_t i = RECORD_UPDATED_AT; i < kind->column_count; i++)
-		strbuf_addf(out, ", %s = ?", kind->fields[i].name);
+	const struct record_kind *kind = from->kind;
+	const char *before = " SET ";
+	strbuf_addf(out, "UPDATE %s", kind->table);
+	for (size_t i = 0; i < kind->column_count; i++) {
+		if (record_same(from, to, i))
+			continue;
+		strbuf_addf(out, "%s%s = ?", before, kind->fields[i].name);
+		before = ", ";
+	}
 	strbuf_adds(out, " WHERE id = ? AND version = ?");
 }
 

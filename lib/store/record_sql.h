@@ -8,12 +8,12 @@
 #include "base/strbuf.h"
 #include "store/record.h"
 
-/* All fields of all records: "SELECT id, owner_id, ... FROM tasks". */
-void sql_select(const struct record_kind *kind, struct strbuf *out);
+/* All fields of all records: "SELECT id, owner_id, ... FROM tasks"; along an index or NULL. */
+void sql_select(const struct record_kind *kind, const char *index, struct strbuf *out);
 /* Binds: all columns. */
 void sql_insert(const struct record_kind *kind, struct strbuf *out);
-/* Binds: version, updated_at and the columns behind it, then id and the version before. */
-void sql_update(const struct record_kind *kind, struct strbuf *out);
+/* Binds: the columns that are not the same in both, then id and the version before. */
+void sql_update(const struct record *from, const struct record *to, struct strbuf *out);
 /* Binds: the time, and the id of what goes. */
 void sql_forget(const struct record_child *child, struct strbuf *out);
 

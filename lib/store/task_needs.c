@@ -6,9 +6,11 @@
  */
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "json/writer.h"
+#include "store/agent_tasks.h"
 #include "store/tasks.h"
 
 static struct db_value id_value(const struct uuid *id)
@@ -36,9 +38,9 @@ static enum err weigh_one(struct db_conn *db, const struct uuid *need, int64_t *
 	return err;
 }
 
-/* As the database will say it once the task is stored. */
-static enum err note_computed(struct arena *arena, struct record *task, const struct uuid *needs,
-			      size_t count, struct errmsg *why)
+/* What is stored of them with the task. */
+static enum err note_needs(struct arena *arena, struct record *task, const struct uuid *needs,
+			   size_t count, struct errmsg *why)
 {
 	STRBUF_CLEANUP list = STRBUF_INIT;
 	struct json_writer w;
@@ -67,7 +69,7 @@ enum err tasks_weigh(struct db_conn *db, struct arena *arena, struct record *tas
 		return err;
 	record_set_int(task, TASK_WAITING_ON, waits);
 	record_set_text(task, TASK_STATUS, blocked ? "blocked" : waits > 0 ? "pending" : "ready");
-	return note_computed(arena, task, needs, count, why);
+	return note_needs(arena, task, needs, count, why);
 }
 
 enum err tasks_depend(struct db_conn *db, const struct record *task, const struct uuid *needs,
@@ -82,6 +84,10 @@ enum err tasks_depend(struct db_conn *db, const struct record *task, const struc
 	return err;
 }
 
+#define DEPENDENTS "task_dependencies d JOIN tasks t ON t.id = d.task_id"
+#define OF_THIS_ONE " WHERE d.depends_on_id = ?"
+#define CHANGED ", t.version = t.version + 1, t.updated_at = ?" OF_THIS_ONE
+
 /* One statement on the tasks that need this one; *count says how many there were. */
 static enum err tell(struct db_conn *db, const struct record *task, const char *sql,
 		     uint64_t *count, struct errmsg *why)
@@ -90,25 +96,66 @@ static enum err tell(struct db_conn *db, const struct record *task, const char *
 		       why);
 }
 
-#define DEPENDENTS "UPDATE task_dependencies d JOIN tasks t ON t.id = d.task_id"
-#define CHANGED ", t.version = t.version + 1, t.updated_at = ? WHERE d.depends_on_id = ?"
+/* Counts a row of agent, status and number away from that status to the other one. */
+static enum err count_move(struct db_conn *db, const struct db_result *rows, size_t row,
+			   enum task_status to, struct errmsg *why)
+{
+	int changes[TASK_STATUSES] = {0}, moved = (int)db_col_i64(rows, row, 2);
+	struct uuid agent;
+	size_t len;
+	const void *bytes = db_col_blob(rows, row, 0, &len);
+	if (bytes == NULL)
+		return ERR_OK;
+	AN_INVARIANT(len == sizeof(agent.bytes));
+	memcpy(agent.bytes, bytes, len);
+	changes[task_status_of(db_col_text(rows, row, 1))] -= moved;
+	changes[to] += moved;
+	return agent_tasks_add(db, &agent, changes, why);
+}
 
-/* In two statements: the order in which a join assigns its columns is not said. */
+/*
+ * Moves those of the tasks that need this one which `which` finds, and nobody else changes
+ * between the two statements, to another status by `sql`.
+ */
+static enum err move(struct db_conn *db, const struct record *task, const char *which,
+		     const char *sql, enum task_status to, struct errmsg *why)
+{
+	struct arena arena;
+	struct db_result rows;
+	arena_init(&arena, 1024, 1 << 20);
+	enum err err = db_query(db, &arena, which, &task->values[RECORD_ID], 1, &rows, why);
+	if (err == ERR_OK && rows.row_count > 0)
+		err = tell(db, task, sql, NULL, why);
+	for (size_t i = 0; err == ERR_OK && i < rows.row_count; i++)
+		err = count_move(db, &rows, i, to, why);
+	arena_release(&arena);
+	return err;
+}
+
+#define WHICH(condition)                                                                           \
+	"SELECT t.agent_id, t.status, COUNT(*) FROM " DEPENDENTS OF_THIS_ONE " AND " condition     \
+	" GROUP BY t.agent_id, t.status ORDER BY t.agent_id FOR UPDATE"
+#define MOVE(status, condition)                                                                    \
+	"UPDATE " DEPENDENTS " SET t.status = '" status "'" CHANGED " AND " condition
+#define WAITED_ENOUGH "t.status = 'pending' AND t.waiting_on = 0"
+#define NOT_BEGUN "t.status IN ('pending', 'ready')"
+
+/* In several statements: the order in which a join assigns its columns is not said. */
 static enum err tell_completed(struct db_conn *db, const struct record *task, struct errmsg *why)
 {
-	static const char fewer[] = DEPENDENTS " SET t.waiting_on = t.waiting_on - 1" CHANGED;
-	static const char ready[] = DEPENDENTS " SET t.status = 'ready'" CHANGED
-					       " AND t.status = 'pending' AND t.waiting_on = 0";
+	static const char fewer[] =
+	    "UPDATE " DEPENDENTS " SET t.waiting_on = t.waiting_on - 1" CHANGED;
 	uint64_t count;
 	enum err err = tell(db, task, fewer, &count, why);
-	return err == ERR_OK && count > 0 ? tell(db, task, ready, NULL, why) : err;
+	if (err != ERR_OK || count == 0)
+		return err;
+	return move(db, task, WHICH(WAITED_ENOUGH), MOVE("ready", WAITED_ENOUGH), TASK_IS_READY,
+		    why);
 }
 
 static enum err tell_blocked(struct db_conn *db, const struct record *task, struct errmsg *why)
 {
-	static const char sql[] =
-	    DEPENDENTS " SET t.status = 'blocked'" CHANGED " AND t.status IN ('pending', 'ready')";
-	return tell(db, task, sql, NULL, why);
+	return move(db, task, WHICH(NOT_BEGUN), MOVE("blocked", NOT_BEGUN), TASK_IS_BLOCKED, why);
 }
 
 enum err tasks_tell_dependents(struct db_conn *db, const struct record *from,

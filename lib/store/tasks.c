@@ -3,11 +3,21 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "store/agent_tasks.h"
 
 #define NEXT(...) ((const char *const[]){__VA_ARGS__})
 
 #define WORD(comma, status) status,
 const char *const task_statuses[TASK_STATUSES + 1] = {TASK_STATUS_ROWS(WORD) NULL};
+
+enum task_status task_status_of(const char *word)
+{
+	size_t i = 0;
+	while (i < TASK_STATUSES && strcmp(task_statuses[i], word) != 0)
+		i++;
+	AN_INVARIANT(i < TASK_STATUSES);
+	return (enum task_status)i;
+}
 
 static const struct record_state states[] = {
     {"pending", NEXT("ready", "blocked", "cancelled", NULL)},
@@ -61,19 +71,13 @@ const struct field task_fields[TASK_FIELDS] = {
 			  .summary = "When it becomes ready again unless its agent is heard of"},
     [TASK_WAITING_ON] = {"waiting_on", FIELD_INT, 0, 0, TASK_DEPENDS_MAX, .initial = "0",
 			 .summary = "How many of depends_on are not completed"},
-    [TASK_TASK_ID] = {"task_id", FIELD_ID, .summary = "The same as id"},
     [TASK_DEPENDS_ON] = {"depends_on", FIELD_LIST, FIELD_CREATE, 0, TASK_DEPENDS_MAX,
 			 .item = FIELD_ID, .initial = "[]",
 			 .summary = "The tasks that must be completed before"},
+    [TASK_TASK_ID] = {"task_id", FIELD_ID, .summary = "The same as id"},
 };
 
-/* clang-format off */
-static const char *const computed[] = {
-    "id",
-    "(SELECT CONCAT('[', COALESCE(GROUP_CONCAT("
-    "'\"', " RECORD_ID_TEXT("depends_on_id") ", '\"' ORDER BY depends_on_id), ''), ']')"
-    " FROM task_dependencies WHERE task_id = tasks.id)"};
-/* clang-format on */
+static const char *const computed[] = {"id"};
 
 static const struct record_order orders[] = {
     RECORD_SORTED("PRIMARY", RECORD_CREATED_AT),
@@ -104,6 +108,7 @@ const struct record_kind tasks = {
     .reference_count = ARRAY_LEN(references),
     .states = states,
     .status = TASK_STATUS,
+    .tally = agent_tasks_tally,
 };
 
 static bool is_status(const struct record *task, const char *status)

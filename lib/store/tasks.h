@@ -33,9 +33,9 @@ enum {
 	TASK_LEASE_MS,
 	TASK_LEASE_UNTIL,
 	TASK_WAITING_ON,
+	TASK_DEPENDS_ON,
 	TASK_COLUMNS,
 	TASK_TASK_ID = TASK_COLUMNS,
-	TASK_DEPENDS_ON,
 	TASK_FIELDS
 };
 
@@ -51,7 +51,19 @@ extern const struct record_kind tasks;
 	ROW(",", "failed")                                                                         \
 	ROW(",", "cancelled")                                                                      \
 	ROW(",", "blocked")
-enum { TASK_STATUSES = 7, TASK_DEPENDS_MAX = 100 };
+enum task_status {
+	TASK_IS_PENDING,
+	TASK_IS_READY,
+	TASK_IS_RUNNING,
+	TASK_IS_COMPLETED,
+	TASK_IS_FAILED,
+	TASK_IS_CANCELLED,
+	TASK_IS_BLOCKED,
+	TASK_STATUSES
+};
+enum { TASK_DEPENDS_MAX = 100 };
+/* Of a word that the database holds; any other is a bug. */
+enum task_status task_status_of(const char *word);
 /* "pending", "ready", ...; ends with NULL. */
 extern const char *const task_statuses[TASK_STATUSES + 1];
 /* A number for each status: how many tasks an agent has in it. */
@@ -59,7 +71,7 @@ extern const struct schema task_counts_schema;
 
 /*
  * Sets the status of a task that is not stored yet by those it needs, which can't change
- * before the transaction ends, and what is computed of it; ERR_INVALID when one of them
+ * before the transaction ends, and its depends_on; ERR_INVALID when one of them
  * is not there.
  */
 enum err tasks_weigh(struct db_conn *db, struct arena *arena, struct record *task,
@@ -90,7 +102,8 @@ enum err tasks_claim(struct db_conn *db, struct arena *arena, const struct task_
 		     struct record *from, struct record *to, struct errmsg *why);
 /* The tasks that the agent works on stay its own for another lease. */
 enum err tasks_extend_leases(struct db_conn *db, const struct uuid *agent, struct errmsg *why);
-/* Makes tasks whose lease ran out ready again, at most so many; *count says how many. */
+/* In a transaction of its own: makes tasks whose lease ran out ready again, at most so many;
+ * *count says how many. */
 enum err tasks_reclaim(struct db_conn *db, unsigned most, uint64_t *count, struct errmsg *why);
 
 #endif

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -268,6 +269,70 @@ def test_counts_of_an_agent(make, read, claim, kind_of_work):
     assert (counts["ready"], counts["running"], counts["completed"]) == (2, 1, 0)
 
 
+def counted(api, token, agent):
+    """What task_counts must say: the agent's tasks are looked through."""
+    tasks = expect(api.get(f"/api/v1/tasks?agent_id={agent['id']}&limit=200", token), 200)["items"]
+    return Counter(task["status"] for task in tasks)
+
+
+def test_counts_follow_every_change(api, token, make, read, patch, post, claim, kind_of_work):
+    one, two = make("agents"), make("agents")
+
+    def check():
+        for agent in (one, two):
+            shown = read("agents", agent)["task_counts"]
+            assert Counter({k: n for k, n in shown.items() if n}) == counted(api, token, agent)
+
+    def task(agent, **fields):
+        return make("tasks", agent_id=agent["id"], task_type=kind_of_work, **fields)
+
+    first, second = task(one), task(two)
+    after_first = task(one, depends_on=[first["id"]])
+    after_both = task(two, depends_on=[first["id"], second["id"]])
+    of_nobody = make("tasks", task_type=kind_of_work, depends_on=[second["id"]])
+    check()
+    for agent, mine in ((one, first), (two, second)):
+        assert expect(claim(agent, task_type=kind_of_work), 200)["id"] == mine["id"]
+    check()
+    expect(post(first, "complete"), 200)  # after_first becomes ready
+    check()
+    expect(post(second, "fail", error="e", retry=True), 200)  # it loses its agent
+    check()
+    expect(post(second, "cancel"), 200)  # the others are blocked
+    assert read("tasks", after_both)["status"] == "blocked"
+    check()
+    expect(patch("tasks", after_first, agent_id=two["id"]), 200)
+    expect(patch("tasks", of_nobody, agent_id=one["id"]), 200)
+    check()
+    expect(patch("tasks", after_both, agent_id=None), 200)
+    expect(api.delete(f"/api/v1/tasks/{after_first['id']}", token), 204)
+    check()
+    expect(api.delete(f"/api/v1/agents/{one['id']}", token), 204)
+    expect(patch("tasks", of_nobody, agent_id=two["id"]), 200)
+    one = two
+    check()
+
+
+@pytest.mark.concurrency
+def test_counts_when_many_change_at_once(api, token, make, read, post, claim, kind_of_work):
+    agents = [make("agents") for _ in range(3)]
+
+    def work(number):
+        mine = agents[number % 3]
+        for _ in range(4):
+            make("tasks", agent_id=mine["id"], task_type=kind_of_work)
+            taken = claim(mine, task_type=kind_of_work)
+            if taken.status_code == 200 and number % 2:
+                expect(post(taken.json(), "complete"), 200)
+
+    with ThreadPoolExecutor(9) as pool:
+        list(pool.map(work, range(9)))
+    for agent in agents:
+        shown = read("agents", agent)["task_counts"]
+        assert Counter({k: n for k, n in shown.items() if n}) == counted(api, token, agent)
+        assert sum(shown.values()) == 12
+
+
 def test_running_is_reached_by_a_claim_alone(make, patch):
     expect(patch("tasks", make("tasks"), status="running"), 409)
 
@@ -288,5 +353,6 @@ def test_a_silent_agent_loses_its_claim(api, token, make, read, claim, kind_of_w
     wait_for(beat_and_look, 20, "the lost task")
     after = read("tasks", lost)
     assert (after["attempts"], after["agent_id"], after["lease_until"]) == (1, None, None)
+    assert read("agents", silent)["task_counts"]["running"] == 0
     assert read("tasks", kept)["status"] == "running"
     assert expect(claim(lively, task_type=kind_of_work), 200)["id"] == lost["id"]

@@ -36,6 +36,11 @@ static int set_up_server(void **state)
 	struct errmsg why = ERRMSG_INIT;
 	if (migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, &why) != ERR_OK)
 		fail_msg("%s", why.text);
+	/* A table of fewer rows than a page may be sorted. */
+	test_mariadb_sql("INSERT INTO ziggie.agents (id, created_at, updated_at, name, agent_type,"
+			 " status, configuration, metadata, resource_limits) SELECT"
+			 " UNHEX(MD5(seq)), UTC_TIMESTAMP(), UTC_TIMESTAMP(), 'a', 'x', 'idle',"
+			 " '{}', '{}', '{}' FROM ziggie.seq_1_to_200");
 	fixture.db = test_mariadb_connect(test_mariadb_server());
 	arena_init(&fixture.arena, 4096, 1 << 20);
 	return 0;
@@ -102,8 +107,7 @@ static void expect_index(const struct record_kind *kind, const struct record_que
 	if (db_query(fixture.db, &fixture.arena, sql.data, binds, bind_all(kind, q, binds), &plan,
 		     &why) != ERR_OK)
 		fail_msg("%s: %s", sql.data, why.text);
-	assert_int_equal(plan.row_count,
-			 kind == &agents || kind == &plans || kind == &tasks ? 2 : 1);
+	assert_int_equal(plan.row_count, kind == &agents || kind == &plans ? 2 : 1);
 	/* What is computed of each record is looked up, too. */
 	for (size_t i = 1; i < plan.row_count; i++)
 		if (db_col_null(&plan, i, KEY))
