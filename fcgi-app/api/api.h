@@ -17,6 +17,12 @@ extern const size_t account_route_count;
 extern const struct route agent_routes[];
 extern const size_t agent_route_count;
 
+extern const struct route legacy_agent_routes[];
+extern const size_t legacy_agent_route_count;
+
+extern const struct route legacy_agent_stats_routes[];
+extern const size_t legacy_agent_stats_route_count;
+
 extern const struct route api_key_routes[];
 extern const size_t api_key_route_count;
 

@@ -2,19 +2,13 @@
 
 #include "base/assert.h"
 
-enum { SIZE_DEFAULT = 50, SIZE_MOST = 200, PAGE_MOST = 1000000, OFFSET_MOST = 200000000 };
-
-static const struct field page_fields[] = {
-    {"page", FIELD_INT, 0, 1, PAGE_MOST, .summary = "From 1"},
-    {"page_size", FIELD_INT, 0, 1, SIZE_MOST, .summary = "Items on a page; 50 when it is not said"},
-    {"offset", FIELD_INT, 0, 0, OFFSET_MOST, .summary = "Items to leave out, in place of page"},
-};
+static const struct field page_fields[] = {LEGACY_PAGE_TAKES};
 const struct schema legacy_page_schema = SCHEMA("PageQuery", page_fields);
 
 static const struct field meta_fields[] = {
     {"total", FIELD_INT, FIELD_REQUIRED, 0, INT64_MAX, .summary = "Items of all pages"},
     {"page", FIELD_INT, FIELD_REQUIRED, 1, INT64_MAX, .summary = "This page, from 1"},
-    {"page_size", FIELD_INT, FIELD_REQUIRED, 1, SIZE_MOST, .summary = "Items on a page"},
+    {"page_size", FIELD_INT, FIELD_REQUIRED, 1, LEGACY_SIZE_MAX, .summary = "Items on a page"},
     {"total_pages", FIELD_INT, FIELD_REQUIRED, 0, INT64_MAX, .summary = "How many pages there are"},
     {"has_next", FIELD_BOOL, FIELD_REQUIRED, .summary = "Whether there is a page behind this one"},
     {"has_prev", FIELD_BOOL, FIELD_REQUIRED, .summary = "Whether there is one before it"},
@@ -25,12 +19,12 @@ const struct schema legacy_meta_schema = SCHEMA("PageMeta", meta_fields);
 
 enum err legacy_page_read(const struct http_request *r, struct legacy_page *out, struct errmsg *why)
 {
-	int64_t number = 1, size = SIZE_DEFAULT, offset = -1;
-	enum err err = http_query_number(r, "page", 1, PAGE_MOST, &number, why);
+	int64_t number = 1, size = LEGACY_SIZE_DEFAULT, offset = -1;
+	enum err err = http_query_number(r, "page", 1, LEGACY_PAGE_MAX, &number, why);
 	if (err == ERR_OK)
-		err = http_query_number(r, "page_size", 1, SIZE_MOST, &size, why);
+		err = http_query_number(r, "page_size", 1, LEGACY_SIZE_MAX, &size, why);
 	if (err == ERR_OK)
-		err = http_query_number(r, "offset", 0, OFFSET_MOST, &offset, why);
+		err = http_query_number(r, "offset", 0, LEGACY_OFFSET_MAX, &offset, why);
 	if (err != ERR_OK)
 		return err;
 	out->size = (uint64_t)size;

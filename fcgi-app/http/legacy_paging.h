@@ -23,7 +23,23 @@ struct legacy_page {
 	uint64_t skip;
 };
 
-/* The parameters and what is put, for route rows. */
+enum {
+	LEGACY_SIZE_DEFAULT = 50,
+	LEGACY_SIZE_MAX = 200,
+	LEGACY_PAGE_MAX = 1000000,
+	LEGACY_OFFSET_MAX = 200000000,
+};
+
+/* The parameters and what is put, for route rows; of a list that takes others too:
+ * LEGACY_PAGE_TAKES. */
+#define LEGACY_PAGE_TAKES                                                                          \
+	{"page", FIELD_INT, 0, 1, LEGACY_PAGE_MAX, .summary = "From 1"},                           \
+	    {"page_size", FIELD_INT,       0,                                                      \
+	     1,           LEGACY_SIZE_MAX, .summary = "Items on a page; 50 when it is not said"},  \
+	{                                                                                          \
+		"offset", FIELD_INT, 0, 0, LEGACY_OFFSET_MAX,                                      \
+		    .summary = "Items to leave out, in place of page"                              \
+	}
 extern const struct schema legacy_page_schema;
 extern const struct schema legacy_meta_schema;
 

@@ -94,6 +94,7 @@ def api_key(api, token):
 # What {id} is made by, for paths that begin so; the longest that fits counts.
 IDS = {
     "/api/v1/hosts/": lambda api, token: socket.gethostname(),
+    "/api/agents/": functools.partial(record, "/api/v1/agents"),
     "/api/v1/api-keys/": api_key,
     "/api/auth/users/": lambda api, token: user(api, token)["id"],
     "/api/v1/tasks/{id}/complete": claimed_task,
