@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/date.h"
+
 static _Atomic int64_t test_shift_ns;
 
 int64_t clock_mono_ns(void)
@@ -28,24 +30,41 @@ void clock_test_shift(int64_t ns)
 	atomic_fetch_add(&test_shift_ns, ns);
 }
 
-static size_t format_seconds(int64_t wall_us, char out[CLOCK_TEXT_MAX])
+static char *put_digits(char *at, unsigned value, int digits)
 {
-	time_t seconds = (time_t)(wall_us / US_PER_S);
-	struct tm utc;
-	gmtime_r(&seconds, &utc);
-	return strftime(out, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &utc);
+	for (int i = digits - 1; i >= 0; i--, value /= 10)
+		at[i] = (char)('0' + value % 10);
+	return at + digits;
+}
+
+/* "2026-01-31T23:59:59.123" with so many decimals; returns its end. */
+static char *format(int64_t wall_us, int decimals, char out[CLOCK_TEXT_MAX])
+{
+	struct date date;
+	date_of(wall_us, &date);
+	bool usual = date.year >= 0 && date.year <= 9999;
+	char *at = usual ? put_digits(out, (unsigned)date.year, 4)
+			 : out + snprintf(out, CLOCK_TEXT_MAX, "%lld", (long long)date.year);
+	const unsigned parts[] = {date.month, date.day, date.hour, date.minute, date.second};
+	static const char before[] = "--T::";
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		*at++ = before[i];
+		at = put_digits(at, parts[i], 2);
+	}
+	*at++ = '.';
+	return put_digits(at, decimals == 3 ? date.micros / 1000 : date.micros, decimals);
 }
 
 void clock_format_utc(int64_t wall_us, char out[CLOCK_TEXT_MAX])
 {
-	size_t len = format_seconds(wall_us, out);
-	snprintf(out + len, CLOCK_TEXT_MAX - len, ".%03dZ", (int)(wall_us % US_PER_S / US_PER_MS));
+	char *end = format(wall_us, 3, out);
+	end[0] = 'Z';
+	end[1] = '\0';
 }
 
 void clock_format_legacy(int64_t wall_us, char out[CLOCK_TEXT_MAX])
 {
-	size_t len = format_seconds(wall_us, out);
-	snprintf(out + len, CLOCK_TEXT_MAX - len, ".%06d", (int)(wall_us % US_PER_S));
+	*format(wall_us, 6, out) = '\0';
 }
 
 /* ".5Z" to 500,000; -1 when it is no fraction with the zone behind it. */
@@ -74,7 +93,7 @@ bool clock_parse_utc(const char *text, int64_t *wall_us)
 	if (rest == NULL || rest - text != SECONDS_LEN || parse_fraction(rest) < 0)
 		return false;
 	int64_t seconds = timegm(&utc);
-	format_seconds(seconds * US_PER_S, again);
+	clock_format_utc(seconds * US_PER_S, again);
 	if (memcmp(again, text, SECONDS_LEN) != 0)
 		return false;
 	*wall_us = seconds * US_PER_S + parse_fraction(rest);

@@ -1,5 +1,7 @@
 #include "base/escape.h"
 
+#include <string.h>
+
 #include "base/utf8.h"
 
 static const char hex[] = "0123456789abcdef";
@@ -40,13 +42,34 @@ static int plain(unsigned char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+static size_t plain_run(const char *text, size_t from, size_t len)
+{
+	while (from < len && plain((unsigned char)text[from]))
+		from++;
+	return from;
+}
+
+/* Most texts have nothing to escape, and go in one piece. */
+static bool add_plain(struct strbuf *out, const char *text, size_t len)
+{
+	if (len == 0 || plain_run(text, 0, len) < len || !strbuf_reserve(out, len + 2))
+		return false;
+	char *at = out->data + out->len;
+	at[0] = '"';
+	memcpy(at + 1, text, len);
+	at[len + 1] = '"';
+	at[len + 2] = '\0';
+	out->len += len + 2;
+	return true;
+}
+
 void escape_json(struct strbuf *out, const char *text, size_t len)
 {
+	if (add_plain(out, text, len))
+		return;
 	strbuf_addc(out, '"');
 	for (size_t i = 0; i < len;) {
-		size_t run = i;
-		while (run < len && plain((unsigned char)text[run]))
-			run++;
+		size_t run = plain_run(text, i, len);
 		strbuf_add(out, text + i, run - i);
 		i = run;
 		if (i == len)

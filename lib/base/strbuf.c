@@ -79,7 +79,10 @@ void strbuf_adds(struct strbuf *b, const char *text)
 
 void strbuf_addc(struct strbuf *b, char c)
 {
-	strbuf_add(b, &c, 1);
+	if (!strbuf_reserve(b, 1))
+		return;
+	b->data[b->len++] = c;
+	b->data[b->len] = '\0';
 }
 
 void strbuf_addu(struct strbuf *b, uint64_t value)

@@ -21,10 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/date.h"
 #include "base/strbuf.h"
 #include "db/db.h"
 #include "db/driver.h"
@@ -489,38 +489,32 @@ static unsigned statement_limit(const struct mariadb_conn *c)
 
 static void time_to_mysql(int64_t wall_us, MYSQL_TIME *out)
 {
-	int64_t second = wall_us / US_PER_S;
-	int64_t micros = wall_us % US_PER_S;
-	if (micros < 0) {
-		micros += US_PER_S;
-		second--;
-	}
-	time_t when = (time_t)second;
-	struct tm utc;
-	gmtime_r(&when, &utc);
+	struct date date;
+	date_of(wall_us, &date);
 	*out = (MYSQL_TIME){
-	    .year = (unsigned)utc.tm_year + 1900,
-	    .month = (unsigned)utc.tm_mon + 1,
-	    .day = (unsigned)utc.tm_mday,
-	    .hour = (unsigned)utc.tm_hour,
-	    .minute = (unsigned)utc.tm_min,
-	    .second = (unsigned)utc.tm_sec,
-	    .second_part = (unsigned long)micros,
+	    .year = (unsigned)date.year,
+	    .month = date.month,
+	    .day = date.day,
+	    .hour = date.hour,
+	    .minute = date.minute,
+	    .second = date.second,
+	    .second_part = date.micros,
 	    .time_type = MYSQL_TIMESTAMP_DATETIME,
 	};
 }
 
 static int64_t time_from_mysql(const MYSQL_TIME *t)
 {
-	struct tm utc = {
-	    .tm_year = (int)t->year - 1900,
-	    .tm_mon = (int)t->month - 1,
-	    .tm_mday = (int)t->day,
-	    .tm_hour = (int)t->hour,
-	    .tm_min = (int)t->minute,
-	    .tm_sec = (int)t->second,
+	const struct date date = {
+	    .year = t->year,
+	    .month = t->month,
+	    .day = t->day,
+	    .hour = t->hour,
+	    .minute = t->minute,
+	    .second = t->second,
+	    .micros = (unsigned)t->second_part,
 	};
-	return (int64_t)timegm(&utc) * US_PER_S + (int64_t)t->second_part;
+	return date_wall_us(&date);
 }
 
 /* The library only reads what a parameter's buffer points at. */
@@ -626,7 +620,8 @@ static bool rows_grow(struct rows *rows, struct arena *arena, size_t columns)
 	if (rows->count < rows->room)
 		return true;
 	size_t room = rows->room == 0 ? ROWS_FIRST : rows->room * 2;
-	struct db_value *values = arena_calloc(arena, room * columns, sizeof(*values));
+	/* Not cleared: copy_row() sets all of a row. */
+	struct db_value *values = arena_alloc(arena, room * columns * sizeof(*values));
 	if (values == NULL)
 		return false;
 	if (rows->count > 0)

@@ -131,7 +131,7 @@ static struct db_value initial_value(struct arena *arena, const struct field *fi
 static struct db_value *new_values(struct arena *arena, const struct record_kind *kind,
 				   struct errmsg *why)
 {
-	struct db_value *values = arena_calloc(arena, kind->field_count, sizeof(*values));
+	struct db_value *values = arena_alloc(arena, kind->field_count * sizeof(*values));
 	if (values == NULL)
 		err_set(why, ERR_NOMEM, "out of memory for a record");
 	return values;

@@ -1,5 +1,8 @@
 #include "store/record_sql.h"
 
+/* More than most statements take, so that they grow once. */
+enum { SQL_ROOM = 768 };
+
 static void add_columns(const struct record_kind *kind, struct strbuf *out)
 {
 	for (size_t i = 0; i < kind->column_count; i++) {
@@ -10,6 +13,7 @@ static void add_columns(const struct record_kind *kind, struct strbuf *out)
 
 void sql_select(const struct record_kind *kind, const char *index, struct strbuf *out)
 {
+	strbuf_reserve(out, SQL_ROOM);
 	strbuf_adds(out, "SELECT ");
 	add_columns(kind, out);
 	for (size_t i = kind->column_count; i < kind->field_count; i++) {

@@ -7,9 +7,11 @@
 /* clang-format on */
 
 #include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/date.h"
 #include "base/deadline.h"
 #include "base/error.h"
 #include "base/escape.h"
@@ -175,6 +177,43 @@ static void test_times_are_iso_8601(void **state)
 	assert_string_equal(text, "2023-11-14T22:13:20.123Z");
 	clock_format_legacy(INT64_C(1700000000123456), text);
 	assert_string_equal(text, "2023-11-14T22:13:20.123456");
+	clock_format_utc(-1, text);
+	assert_string_equal(text, "1969-12-31T23:59:59.999Z");
+	clock_format_legacy(INT64_MAX, text);
+	assert_string_equal(text, "294247-01-10T04:00:54.775807");
+	clock_format_legacy(INT64_MIN, text);
+	assert_string_equal(text, "-290308-12-21T19:59:05.224192");
+}
+
+static void expect_date(int64_t seconds)
+{
+	const time_t time = (time_t)seconds;
+	struct date date;
+	struct tm tm;
+	gmtime_r(&time, &tm);
+	date_of(seconds * US_PER_S + 7, &date);
+	assert_int_equal(date.year, tm.tm_year + INT64_C(1900));
+	assert_int_equal(date.month, tm.tm_mon + 1);
+	assert_int_equal(date.day, tm.tm_mday);
+	assert_int_equal(date.hour, tm.tm_hour);
+	assert_int_equal(date.minute, tm.tm_min);
+	assert_int_equal(date.second, tm.tm_sec);
+	assert_int_equal(date.micros, 7);
+	assert_int_equal(date_wall_us(&date), seconds * US_PER_S + 7);
+}
+
+/* As the C library has them: each day of 1,600 years, at its first and its last second. */
+static void test_dates_are_those_of_the_calendar(void **state)
+{
+	(void)state;
+	enum { S_PER_DAY = 86400, DAYS = 1600 * 366 };
+	const int64_t first = INT64_C(-62167219200); /* of the year 0 */
+	for (int64_t day = 0; day < DAYS; day++) {
+		expect_date(first + day * S_PER_DAY);
+		expect_date(first + day * S_PER_DAY + S_PER_DAY - 1);
+	}
+	for (int64_t days = -2000000; days < 4000000; days += 997)
+		expect_date(days * S_PER_DAY + days % S_PER_DAY);
 }
 
 static void test_every_error_has_a_status(void **state)
@@ -204,6 +243,7 @@ int main(void)
 	    cmocka_unit_test(test_c1_controls_are_escaped),
 	    cmocka_unit_test(test_deadline_passes_with_the_clock),
 	    cmocka_unit_test(test_times_are_iso_8601),
+	    cmocka_unit_test(test_dates_are_those_of_the_calendar),
 	    cmocka_unit_test(test_every_error_has_a_status),
 	};
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
