@@ -13,7 +13,7 @@ from harness import BUILD, SOURCE
 
 sys.path.insert(0, os.path.join(SOURCE, "script", "lib"))
 
-from bench import BenchError, load, measure, profile, report
+from bench import BenchError, load, measure, process, profile, report
 from bench.children import Children
 from bench.peers import body_of
 
@@ -43,6 +43,12 @@ def test_an_aim_is_not_met_with_a_single_error(wrong):
     judged = judge([seen(100), seen(100, **wrong)])
     assert not judged.met
     assert "1 errors" in judged.measured
+
+
+def test_children_are_found():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert child.pid in process.children_of(os.getpid())
+        child.kill()
 
 
 def test_bodies_have_the_size_asked_for_and_are_json():

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from bench import BenchError
+from bench import BenchError, process
 from bench.children import built_program, find_program, free_port, web_user
 from bench.load import fetch, verify
 
@@ -253,6 +253,11 @@ class Front:
         self.children.start("nginx", [find_program("nginx"), "-p", run_dir, "-c", config, "-e",
                                       self.children.path("nginx.log")],
                             10, lambda: os.path.exists(self.children.path("nginx.pid")))
+
+    def nginx_workers(self):
+        """Their pids."""
+        with open(self.children.path("nginx.pid"), encoding="ascii") as f:
+            return process.children_of(int(f.read()))
 
     def _check(self):
         """Every peer answers what is expected of it, and PHP is the fast one."""

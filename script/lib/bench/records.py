@@ -11,7 +11,7 @@ TASKS = 400
 AGENTS = 60
 
 
-def _make(bench, kind, body):
+def make(bench, kind, body):
     headers = {**bench.headers, "Content-Type": "application/json"}
     status, _, answer = load.fetch(bench.stack.port, f"/api/v1/{kind}", headers, "POST",
                                    json.dumps(body))
@@ -44,8 +44,9 @@ def _compare(bench, title, ours, theirs, aim, script=None):
 
 
 def measure(bench):
-    agents = [_make(bench, "agents", {"name": f"agent {i}"}) for i in range(AGENTS)]
-    tasks = [_make(bench, "tasks", {"description": "a task"}) for _ in range(TASKS)]
+    agents = [make(bench, "agents", {"name": f"agent {i}"}) for i in range(AGENTS)]
+    tasks = [make(bench, "tasks", {"description": "a task", "agent_id": agents[i % AGENTS]})
+             for i in range(TASKS)]
     ours = [f"/api/v1/tasks/{task}" for task in tasks]
     theirs = [f"/bench/patch?id={task}" for task in tasks]
     _same_change(bench, ours[0], theirs[0])
