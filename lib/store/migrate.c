@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/strbuf.h"
 
+enum { LOCK_PAUSE_MS = 1000 };
 enum { CHECKSUM_LEN = 32, ARENA_LIMIT = 1024 * 1024, ARENA_CHUNK = 16 * 1024 };
 
 static const char create_migrations[] =
@@ -31,6 +33,21 @@ static const char select_applied[] =
     "SELECT version, checksum FROM schema_migrations ORDER BY version";
 static const char insert_applied[] =
     "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)";
+
+/*
+ * A statement that changes a table waits until no transaction uses it, and everybody who comes
+ * later waits behind that statement.  So it waits for a second and then lets the others go on.
+ */
+static const char wait_briefly[] =
+    "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1";
+
+struct work {
+	struct db_conn *db; /* DDL goes here, the lock is held by another */
+	const struct migration *list;
+	struct deadline limit; /* of waiting for others */
+	migrate_progress *progress;
+	void *arg;
+};
 
 static void checksum(const struct migration *m, unsigned char out[CHECKSUM_LEN])
 {
@@ -114,7 +131,25 @@ static const char *next_statement(const char *sql, struct strbuf *out)
 	return sql;
 }
 
-static enum err run_statements(struct db_conn *db, const struct migration *m, struct errmsg *why)
+/* Again and again while others use what it changes, with pauses in which they do. */
+static enum err run_statement(const struct work *w, const char *sql, struct errmsg *why)
+{
+	for (;;) {
+		struct errmsg reason = ERRMSG_INIT;
+		enum err err = db_command(w->db, sql, &reason);
+		if (err == ERR_OK)
+			return ERR_OK;
+		if (err != ERR_OVERLOADED)
+			return err_set(why, err, "%s", reason.text);
+		if (deadline_left_ms(&w->limit) <= LOCK_PAUSE_MS)
+			return err_set(why, ERR_TIMEOUT,
+				       "transactions use what it changes for too long; "
+				       "run it again when they have ended");
+		nanosleep(&(struct timespec){.tv_sec = LOCK_PAUSE_MS / MS_PER_S}, NULL);
+	}
+}
+
+static enum err run_statements(const struct work *w, const struct migration *m, struct errmsg *why)
 {
 	STRBUF_CLEANUP statement = STRBUF_INIT;
 	const char *rest = m->sql;
@@ -125,37 +160,29 @@ static enum err run_statements(struct db_conn *db, const struct migration *m, st
 		if (statement.len == 0)
 			return ERR_OK;
 		struct errmsg reason = ERRMSG_INIT;
-		enum err err = db_command(db, statement.data, &reason);
+		enum err err = run_statement(w, statement.data, &reason);
 		if (err != ERR_OK)
 			return err_set(why, err, "migration %04u_%s: %.400s", m->version, m->name,
 				       reason.text);
 	}
 }
 
-static enum err apply_one(struct db_conn *db, const struct migration *m, migrate_progress *progress,
-			  void *arg, struct errmsg *why)
+static enum err apply_one(const struct work *w, const struct migration *m, struct errmsg *why)
 {
 	int64_t began = clock_mono_ns();
-	enum err err = run_statements(db, m, why);
+	enum err err = run_statements(w, m, why);
 	if (err != ERR_OK)
 		return err;
 	unsigned char sum[CHECKSUM_LEN];
 	checksum(m, sum);
-	err = db_exec(db, insert_applied,
+	err = db_exec(w->db, insert_applied,
 		      DB_BINDS(db_u64(m->version), db_text(m->name), db_blob(sum, sizeof(sum)),
 			       db_time(clock_wall_us())),
 		      NULL, why);
-	if (err == ERR_OK && progress != NULL)
-		progress(m, clock_mono_ns() - began, arg);
+	if (err == ERR_OK && w->progress != NULL)
+		w->progress(m, clock_mono_ns() - began, w->arg);
 	return err;
 }
-
-struct work {
-	struct db_conn *db; /* DDL goes here, the lock is held by another */
-	const struct migration *list;
-	migrate_progress *progress;
-	void *arg;
-};
 
 static enum err apply_missing(struct db_conn *guard, const struct work *w, struct arena *arena,
 			      struct errmsg *why)
@@ -172,7 +199,7 @@ static enum err apply_missing(struct db_conn *guard, const struct work *w, struc
 		err = find_applied(&applied, m, &found, why);
 		if (err != ERR_OK || found)
 			continue;
-		err = apply_one(w->db, m, w->progress, w->arg, why);
+		err = apply_one(w, m, why);
 		/* Without the lock another migrator may be at work by now. */
 		if (err == ERR_OK)
 			err = db_ping(guard, why);
@@ -218,10 +245,12 @@ enum err migrate_apply(const struct db_server *server, const struct migration *l
 	struct db_server unlimited = *server;
 	unlimited.statement_ms = 0;
 	struct db_conn *guard = NULL;
-	struct work w = {.list = list, .progress = progress, .arg = arg};
+	struct work w = {.list = list, .limit = *deadline, .progress = progress, .arg = arg};
 	enum err err = db_connect(&unlimited, deadline, &guard, why);
 	if (err == ERR_OK)
 		err = db_connect(&unlimited, deadline, &w.db, why);
+	if (err == ERR_OK)
+		err = db_command(w.db, wait_briefly, why);
 	if (err == ERR_OK)
 		err = prepare(w.db, why);
 	if (err == ERR_OK)

@@ -12,6 +12,11 @@
  * DDL can't be rolled back, so every statement of a migration can run again (IF NOT EXISTS):
  * one that was cut off is simply run once more.
  *
+ * Workers read and write meanwhile.  So a statement that changes a table that is in use must
+ * do it online (ALGORITHM=INSTANT or INPLACE, LOCK=NONE; the server refuses it otherwise), and
+ * one that meets a long transaction gives way after a second and is tried again: all who
+ * want the table would wait behind it.
+ *
  * In a file every statement ends with a semicolon at the end of a line, and a
  * comment is a line that begins with two dashes.
  */
@@ -39,7 +44,8 @@ typedef void migrate_progress(const struct migration *migration, int64_t took_ns
 
 /*
  * Applies what is missing from list (migrations[], or a test's).  The deadline bounds waiting for
- * another migrator and is not applied to the statements themselves; progress may be NULL.
+ * another migrator and for transactions that use what is changed (ERR_TIMEOUT), and is not applied
+ * to the statements themselves; progress may be NULL.
  */
 enum err migrate_apply(const struct db_server *server, const struct migration *list,
 		       const struct deadline *deadline, migrate_progress *progress, void *arg,

@@ -141,7 +141,8 @@ class Api:
 class RunningStack:
     """script/server in the foreground of this process; it ends when this process ends."""
 
-    def __init__(self, *arguments, settings=None, state=None, port=0, environment=None):
+    def __init__(self, *arguments, settings=None, state=None, port=0, environment=None,
+                 programs=BUILD):
         self.directory = None if state else scratch_dir()
         self.state_path = state or os.path.join(self.directory, "state")
         self.state = State(self.state_path)
@@ -151,12 +152,14 @@ class RunningStack:
             self.arguments += ["--set", f"{name}={value}"]
         self.environment = {**os.environ, "ZIGGIE_ADMIN_PASSWORD": ADMIN_PASSWORD,
                             **(environment or {})}
+        self.programs = programs
         self.process = None
         self.said = ""
         self._tokens = {}
 
     def start(self):
-        command = ["setpriv", "--pdeathsig", "TERM", *server_command(self.state_path, *self.arguments)]
+        command = ["setpriv", "--pdeathsig", "TERM", *server_command(
+            self.state_path, *self.arguments, build=self.programs)]
         self.said = ""
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -310,7 +313,7 @@ class RunningStack:
 
     def ctl(self, *arguments, text="", check=True):
         """Runs ziggiectl on this stack."""
-        command = [os.path.join(BUILD, "ziggiectl"), "--config", self.config, *arguments]
+        command = [os.path.join(self.programs, "ziggiectl"), "--config", self.config, *arguments]
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60,
                               check=False)
         assert not check or done.returncode == 0, f"ziggiectl {arguments}: {done.stderr}"

@@ -17,10 +17,15 @@
 
 enum { PATIENCE_MS = 20000, MIGRATORS = 4 };
 
+#define FIRST                                                                                      \
+	{                                                                                          \
+		1, "first",                                                                        \
+		    "-- A comment; with a semicolon;\nCREATE TABLE IF NOT EXISTS a (\n"            \
+		    "\tid INT PRIMARY KEY\n);\n\nINSERT IGNORE INTO a VALUES (1);  \n"             \
+	}
+static const struct migration one[] = {FIRST, {0, NULL, NULL}};
 static const struct migration two[] = {
-    {1, "first",
-     "-- A comment; with a semicolon;\nCREATE TABLE IF NOT EXISTS a (\n\tid INT PRIMARY KEY\n);\n\n"
-     "INSERT IGNORE INTO a VALUES (1);  \n"},
+    FIRST,
     {2, "second", "ALTER TABLE a ADD COLUMN IF NOT EXISTS b INT;\n"},
     {0, NULL, NULL},
 };
@@ -125,8 +130,6 @@ static void test_newer_ones_in_the_database_are_fine(void **state)
 {
 	(void)state;
 	struct errmsg why = ERRMSG_INIT;
-	static const struct migration one[] = {
-	    {1, "first", "CREATE TABLE IF NOT EXISTS a (id INT PRIMARY KEY);\n"}, {0, NULL, NULL}};
 	assert_int_equal(apply(one, NULL, NULL, &why), ERR_OK);
 	test_mariadb_sql("INSERT INTO ziggie.schema_migrations VALUES (99, 'later', "
 			 "REPEAT('x', 32), NOW(6))");
@@ -238,6 +241,65 @@ static void test_waiting_for_another_ends_with_the_deadline(void **state)
 	assert_int_equal(apply(two, NULL, NULL, &why), ERR_OK);
 }
 
+/* A transaction that has read a table and does not end. */
+static struct db_conn *long_reader(void)
+{
+	struct db_conn *reader = test_mariadb_connect(test_mariadb_server());
+	assert_int_equal(db_command(reader, "BEGIN", NULL), ERR_OK);
+	assert_int_equal(db_exec(reader, "UPDATE a SET id = id", DB_NO_BINDS, NULL, NULL), ERR_OK);
+	return reader;
+}
+
+static void wait_for_a_waiting_alter(void)
+{
+	struct deadline limit = deadline_in_ms(PATIENCE_MS);
+	while (test_mariadb_number("SELECT COUNT(*) FROM information_schema.processlist WHERE "
+				   "state LIKE 'Waiting for table metadata lock%'") == 0)
+		assert_false(deadline_passed(&limit));
+}
+
+static void test_others_go_on_while_a_table_is_in_use(void **state)
+{
+	(void)state;
+	int applied = 0;
+	assert_int_equal(apply(one, NULL, NULL, NULL), ERR_OK);
+	struct db_conn *reader = long_reader();
+	struct migrator migrator = {.list = two, .applied = &applied};
+	pthread_t thread;
+	pthread_create(&thread, NULL, migrate, &migrator);
+	wait_for_a_waiting_alter();
+	/* Behind the ALTER, and still not behind the transaction that it waits for. */
+	struct db_conn *other = test_mariadb_connect(test_mariadb_server());
+	struct errmsg why = ERRMSG_INIT;
+	if (db_exec(other, "INSERT INTO a (id) VALUES (2)", DB_NO_BINDS, NULL, &why) != ERR_OK)
+		fail_msg("%s", why.text);
+	assert_int_equal(applied, 0);
+	db_close(other);
+	assert_int_equal(db_command(reader, "COMMIT", NULL), ERR_OK);
+	pthread_join(thread, NULL);
+	if (migrator.err != ERR_OK)
+		fail_msg("%s", migrator.why.text);
+	assert_int_equal(applied, 1);
+	assert_int_equal(pending(two), 0);
+	db_close(reader);
+}
+
+static void test_a_table_that_stays_in_use_ends_it_at_the_deadline(void **state)
+{
+	(void)state;
+	assert_int_equal(apply(one, NULL, NULL, NULL), ERR_OK);
+	struct db_conn *reader = long_reader();
+	struct deadline limit = deadline_in_ms(500);
+	struct errmsg why = ERRMSG_INIT;
+	assert_int_equal(migrate_apply(test_mariadb_server(), two, &limit, NULL, NULL, &why),
+			 ERR_TIMEOUT);
+	assert_non_null(strstr(why.text, "0002_second"));
+	assert_non_null(strstr(why.text, "run it again"));
+	assert_int_equal(pending(two), 1);
+	db_close(reader);
+	assert_int_equal(apply(two, NULL, NULL, NULL), ERR_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -251,6 +313,8 @@ int main(void)
 	    TEST(test_a_failure_names_its_migration_and_can_be_mended),
 	    TEST(test_several_at_once_apply_each_once),
 	    TEST(test_waiting_for_another_ends_with_the_deadline),
+	    TEST(test_others_go_on_while_a_table_is_in_use),
+	    TEST(test_a_table_that_stays_in_use_ends_it_at_the_deadline),
 	};
 	return cmocka_run_group_tests(tests, set_up_server, tear_down_server);
 }

@@ -94,10 +94,11 @@ class Client:
         self.expect("removed", self.request(kind, "DELETE", path), 204, {})
         self.expect("gone", self.request(kind, "GET", path), 404, {})
 
-    def run(self, until):
+    def run(self, over, pause):
+        """Record after record, with a pause in seconds behind each, until the event `over`."""
         kinds = list(KINDS)
         turn = self.random.randrange(len(kinds))
-        while time.monotonic() < until:
+        while not over.wait(self.random.uniform(0, 2 * pause)):
             try:
                 self.one_record(kinds[turn % len(kinds)])
             except (OSError, http.client.HTTPException, ValueError) as error:
@@ -107,9 +108,9 @@ class Client:
         self.connection.close()
 
 
-def _some_clients(port, tokens, count, first, until, pipe):
+def _some_clients(port, tokens, count, first, pause, over, pipe):
     clients = [Client(port, tokens[(first + i) % len(tokens)], first + i) for i in range(count)]
-    threads = [threading.Thread(target=client.run, args=(until,)) for client in clients]
+    threads = [threading.Thread(target=client.run, args=(over, pause)) for client in clients]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -120,19 +121,33 @@ def _some_clients(port, tokens, count, first, until, pipe):
     pipe.send(seen)
 
 
-def run(port, tokens, count, seconds, processes=2):
-    """So many clients for so long, in a few processes; what they saw together."""
-    until = time.monotonic() + seconds
-    parts = []
-    for i in range(processes):
-        share = count // processes + (i < count % processes)
-        mine, theirs = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.Process(
-            target=_some_clients, args=(port, tokens, share, i * count, until, theirs))
-        process.start()
-        parts.append((process, mine))
-    seen = Seen()
-    for process, pipe in parts:
-        seen.add(pipe.recv())
-        process.join()
-    return seen
+class Running:
+    """So many clients in a few processes, from now until stop()."""
+
+    def __init__(self, port, tokens, count, pause=0, processes=2):
+        self.over = multiprocessing.Event()
+        self.parts = []
+        for i in range(processes):
+            share = count // processes + (i < count % processes)
+            mine, theirs = multiprocessing.Pipe(duplex=False)
+            process = multiprocessing.Process(target=_some_clients, daemon=True, args=(
+                port, tokens, share, i * count, pause, self.over, theirs))
+            process.start()
+            theirs.close()
+            self.parts.append((process, mine))
+
+    def stop(self):
+        """What they saw together."""
+        self.over.set()
+        seen = Seen()
+        for process, pipe in self.parts:
+            seen.add(pipe.recv())
+            process.join()
+        return seen
+
+
+def run(port, tokens, count, seconds):
+    """So many clients for so long, without pauses; what they saw."""
+    running = Running(port, tokens, count)
+    time.sleep(seconds)
+    return running.stop()
