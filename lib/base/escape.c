@@ -1,5 +1,7 @@
 #include "base/escape.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -42,8 +44,35 @@ static int plain(unsigned char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* The byte in all eight places of a word. */
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Has the top bit of a byte set when that byte is 0, or one above it was. */
+static uint64_t zero_bytes(uint64_t word)
+{
+	return (word - EACH(0x01)) & ~word;
+}
+
+/* Whether each of the eight bytes is plain(). */
+static bool all_plain(uint64_t word)
+{
+	uint64_t odd = word;                 /* from 0x80 on */
+	odd |= word - EACH(0x20);            /* below a blank */
+	odd |= zero_bytes(word ^ EACH('"')); /* to be escaped */
+	odd |= zero_bytes(word ^ EACH('\\'));
+	odd |= zero_bytes(word ^ EACH(0x7f));
+	return (odd & EACH(0x80)) == 0;
+}
+
 static size_t plain_run(const char *text, size_t from, size_t len)
 {
+	uint64_t word;
+	while (len - from >= sizeof(word)) {
+		memcpy(&word, text + from, sizeof(word));
+		if (!all_plain(word))
+			break;
+		from += sizeof(word);
+	}
 	while (from < len && plain((unsigned char)text[from]))
 		from++;
 	return from;

@@ -46,6 +46,7 @@ struct column {
 		int64_t i64;
 		double f64;
 		MYSQL_TIME time;
+		char bytes[sizeof(MYSQL_TIME)]; /* the beginning of a text */
 	} value;
 };
 
@@ -385,8 +386,10 @@ static void bind_column(MYSQL_BIND *bind, struct column *column)
 	case DB_NULL:
 	case DB_TEXT:
 	case DB_BLOB:
-		/* No buffer: the fetch says how long it is, and then it goes where it stays. */
+		/* The fetch says how long it is; what is longer then goes where it stays. */
 		bind->buffer_type = MYSQL_TYPE_BLOB;
+		bind->buffer = column->value.bytes;
+		bind->buffer_length = sizeof(column->value.bytes);
 		break;
 	}
 }
@@ -567,8 +570,10 @@ static enum err copy_bytes(struct statement *s, unsigned i, struct arena *arena,
 		return ERR_NOMEM;
 	bytes[len] = '\0';
 	*out = (struct db_value){.type = s->columns[i].type, .as.bytes = {bytes, len}};
-	if (len == 0)
+	if (len <= sizeof(s->columns[i].value.bytes)) {
+		memcpy(bytes, s->columns[i].value.bytes, len);
 		return ERR_OK;
+	}
 	unsigned long copied;
 	my_bool null;
 	MYSQL_BIND bind = {.buffer_type = MYSQL_TYPE_BLOB,

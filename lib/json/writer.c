@@ -72,10 +72,12 @@ void json_end(struct json_writer *w)
 void json_key(struct json_writer *w, const char *key)
 {
 	AN_INVARIANT(w->depth > 0 && (w->is_object & level_bit(w)) && !w->after_key);
+	size_t len = strlen(key);
+	strbuf_reserve(w->out, len + 4); /* once for the three, but when something is escaped */
 	if (w->has_items & level_bit(w))
 		strbuf_addc(w->out, ',');
 	w->has_items |= level_bit(w);
-	escape_json(w->out, key, strlen(key));
+	escape_json(w->out, key, len);
 	strbuf_addc(w->out, ':');
 	w->after_key = true;
 }

@@ -147,6 +147,28 @@ static void test_escape_repairs_and_escapes(void **state)
 	assert_string_equal(b.data, "\"a\\\"\\\\\\n\\u0001\\u007f\xef\xbf\xbd\xc3\xa9\"");
 }
 
+/* Texts are looked through eight bytes at once: what is alone comes out the same among others. */
+static void test_each_byte_is_escaped_wherever_it_stands(void **state)
+{
+	(void)state;
+	enum { LEN = 19 };
+	STRBUF_CLEANUP alone = STRBUF_INIT;
+	STRBUF_CLEANUP among = STRBUF_INIT;
+	char text[LEN];
+	for (int byte = 0; byte < 256; byte++)
+		for (size_t at = 0; at < LEN; at++) {
+			memset(text, 'a', LEN);
+			text[at] = (char)byte;
+			strbuf_clear(&alone);
+			escape_json(&alone, &text[at], 1);
+			strbuf_clear(&among);
+			escape_json(&among, text, LEN);
+			assert_int_equal(among.len, LEN - 1 + alone.len);
+			assert_memory_equal(among.data + 1, "aaaaaaaaaaaaaaaaaaa", at);
+			assert_memory_equal(among.data + 1 + at, alone.data + 1, alone.len - 2);
+		}
+}
+
 static void test_c1_controls_are_escaped(void **state)
 {
 	(void)state;
@@ -240,6 +262,7 @@ int main(void)
 	    cmocka_unit_test(test_utf8_refuses_what_rfc3629_does),
 	    cmocka_unit_test(test_control_characters_are_found),
 	    cmocka_unit_test(test_escape_repairs_and_escapes),
+	    cmocka_unit_test(test_each_byte_is_escaped_wherever_it_stands),
 	    cmocka_unit_test(test_c1_controls_are_escaped),
 	    cmocka_unit_test(test_deadline_passes_with_the_clock),
 	    cmocka_unit_test(test_times_are_iso_8601),

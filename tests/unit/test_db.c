@@ -176,6 +176,26 @@ static void test_long_text_comes_back_whole(void **state)
 	free(text);
 }
 
+/* Short and long ones take different ways out of the row; two of them, lest they mix. */
+static void test_texts_of_every_length_come_back(void **state)
+{
+	struct fixture *f = *state;
+	for (int64_t len = 0; len < 130; len++) {
+		struct db_result r;
+		size_t got;
+		assert_ok(db_query(f->db, &f->arena, "SELECT REPEAT('x', ?), REPEAT(x'00', ?)",
+				   DB_BINDS(db_i64(len), db_i64(129 - len)), &r, &f->why),
+			  f);
+		const char *text = db_col_text(&r, 0, 0);
+		assert_int_equal(strlen(text), len);
+		assert_int_equal(strspn(text, "x"), len);
+		const char *blob = db_col_blob(&r, 0, 1, &got);
+		assert_int_equal(got, 129 - len);
+		for (size_t i = 0; i < got; i++)
+			assert_int_equal(blob[i], 0);
+	}
+}
+
 static void test_many_rows_keep_their_order(void **state)
 {
 	struct fixture *f = *state;
@@ -788,6 +808,7 @@ int main(void)
 	    TEST(test_limits_of_the_other_side_come_back_too),
 	    TEST(test_null_comes_back_as_null),
 	    TEST(test_long_text_comes_back_whole),
+	    TEST(test_texts_of_every_length_come_back),
 	    TEST(test_many_rows_keep_their_order),
 	    TEST(test_a_full_arena_leaves_the_connection_in_step),
 	    TEST(test_injection_stays_data),
