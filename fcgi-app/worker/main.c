@@ -23,8 +23,8 @@
 #include "worker/calls.h"
 #include "worker/engine.h"
 
-/* Heaps that the threads share; docs/decisions/0011. */
-enum { LISTEN_FDS_START = 3, HEAPS = 2 };
+/* The threads share one heap; docs/decisions/0011. */
+enum { LISTEN_FDS_START = 3, HEAPS = 1 };
 
 static const char help[] =
     "Usage: ziggie-worker [--config FILE] [--SETTING=VALUE]...\n"

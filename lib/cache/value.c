@@ -1,5 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -7,16 +9,50 @@
 #include "cache/cache.h"
 
 /*
- * A value is mostly freed by another thread than made it.  glibc keeps up to seven pieces of
- * each small size for every thread that freed some, so small values would pile up there;
- * pieces of more than 1032 bytes go back to where the next thread finds them.
+ * A value has pages of its own, which go back when it does.  Values come and go many times a
+ * second, each a little larger or smaller than the one before, and are mostly freed by another
+ * thread than made them: in a heap that leaves holes which the next value just misses.
  */
-enum { LEAST_BYTES = 1040 };
+static size_t pages_for(size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	return (sizeof(struct cache_value) + len + 1 + page - 1) / page * page;
+}
+
+size_t cache_value_size(const struct cache_value *value)
+{
+	return pages_for(value->len);
+}
+
+#ifdef __SANITIZE_ADDRESS__ /* It watches what malloc() gives, and what is never freed of that. */
+static void *pages_new(size_t size)
+{
+	return malloc(size);
+}
+
+static void pages_free(void *pages, size_t size)
+{
+	(void)size;
+	free(pages);
+}
+#else
+static void *pages_new(size_t size)
+{
+	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (pages == MAP_FAILED)
+		return NULL;
+	return pages;
+}
+
+static void pages_free(void *pages, size_t size)
+{
+	munmap(pages, size);
+}
+#endif
 
 struct cache_value *cache_value_new(const void *bytes, size_t len)
 {
-	size_t size = sizeof(struct cache_value) + len + 1;
-	struct cache_value *value = malloc(size > LEAST_BYTES ? size : LEAST_BYTES);
+	struct cache_value *value = pages_new(pages_for(len));
 	if (value == NULL)
 		return NULL;
 	atomic_init(&value->refs, 1);
@@ -44,7 +80,7 @@ void cache_value_unref(struct cache_value *value)
 	uint32_t before = atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel);
 	AN_INVARIANT(before > 0);
 	if (before == 1)
-		free(value);
+		pages_free(value, cache_value_size(value));
 }
 
 void cache_key_make(struct cache_key *key, const char *const *parts, size_t count)
