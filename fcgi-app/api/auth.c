@@ -61,6 +61,7 @@ static const struct schema validate_schema = SCHEMA("TokenOwner", validate_field
 struct session {
 	const struct http_request *r;
 	const struct user *user;
+	const char *new_hash; /* in place of an imported one; NULL to leave it */
 	uint8_t digest[TOKEN_DIGEST_LEN];
 	int64_t now_us;
 	int64_t expires_us;
@@ -132,6 +133,8 @@ static enum err add_session(struct db_conn *db, void *arg, struct errmsg *why)
 	if (err == ERR_OK)
 		err = tokens_add(db, session->digest, &session->user->id, "login",
 				 session->expires_us, why);
+	if (err == ERR_OK && session->new_hash != NULL)
+		err = users_rehash(db, session->user, session->new_hash, why);
 	return err == ERR_OK ? audit_login(session, db, why) : err;
 }
 
@@ -166,16 +169,33 @@ static enum err note_refusal(struct http_request *r, enum err refusal, struct er
 	return err == ERR_OK ? refusal : err_set(why, err, "%s", trouble.text);
 }
 
+/* A hash of ours for a password with an imported one.  NULL when it has ours, or for another time.
+ */
+static const char *rehash(struct http_request *r, const struct user *user, const char *password,
+			  char out[PASSWORD_HASH_SIZE])
+{
+	struct errmsg ignored = ERRMSG_INIT;
+	if (!password_hash_foreign(user->password_hash) ||
+	    hash_password(r, password, out, &ignored) != ERR_OK)
+		return NULL;
+	return out;
+}
+
 static enum err sign_in(struct http_request *r, struct user *user, char token[TOKEN_TEXT_SIZE],
 			int64_t lifetime_ms, struct errmsg *why)
 {
 	const char *username = text_of(&r->values[LOGIN_USERNAME]);
+	const char *password = text_of(&r->values[LOGIN_PASSWORD]);
+	char hash[PASSWORD_HASH_SIZE];
 	enum err err = http_limit_account(r, username, why);
 	if (err == ERR_OK)
-		err = check_password(r, username, text_of(&r->values[LOGIN_PASSWORD]), user, why);
+		err = check_password(r, username, password, user, why);
 	if (err != ERR_OK)
 		return err;
-	struct session session = {.r = r, .user = user, .now_us = clock_wall_us()};
+	struct session session = {.r = r,
+				  .user = user,
+				  .new_hash = rehash(r, user, password, hash),
+				  .now_us = clock_wall_us()};
 	session.expires_us = session.now_us + lifetime_ms * US_PER_MS;
 	token_mint(TOKEN_SESSION, token, session.digest);
 	return open_session(r, &session, why);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/bcrypt.h"
 #include "base/assert.h"
 #include "base/num.h"
 #include "base/utf8.h"
@@ -168,20 +169,33 @@ static enum err compare(const struct parts *parts, const char *password, bool *e
 	return ERR_OK;
 }
 
+bool password_hash_foreign(const char *hash)
+{
+	return bcrypt_is_hash(hash);
+}
+
+bool password_hash_known(const char *hash)
+{
+	struct parts parts;
+	return bcrypt_is_hash(hash) || take_apart(hash, &parts);
+}
+
 enum err password_verify(struct password_hasher *h, const char *hash, const char *password,
 			 const struct deadline *deadline, bool *matches, struct errmsg *why)
 {
 	struct parts parts;
-	bool equal;
-	if (!take_apart(hash != NULL ? hash : h->nobody, &parts))
-		return err_set(why, ERR_INTERNAL, "a password's hash is not one of ours");
+	bool equal, foreign = hash != NULL && password_hash_foreign(hash);
+	if (!foreign && !take_apart(hash != NULL ? hash : h->nobody, &parts))
+		return err_set(why, ERR_INTERNAL, "a password's hash is not one that is known");
 	enum err err = take_turn(h, deadline, why);
 	if (err != ERR_OK)
 		return err;
-	err = compare(&parts, password, &equal);
+	err = foreign ? bcrypt_matches(hash, password, &equal) : compare(&parts, password, &equal);
 	give_turn(h);
 	if (err != ERR_OK)
-		return err_set(why, err, "out of memory for password hashing");
+		return err_set(why, err, "%s",
+			       err == ERR_NOMEM ? "out of memory for password hashing"
+						: "a password's hash can't be made again");
 	*matches = equal && hash != NULL;
 	return ERR_OK;
 }

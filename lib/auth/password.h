@@ -36,10 +36,18 @@ enum err password_hash(struct password_hasher *h, const char *password,
 		       const struct deadline *deadline, char out[PASSWORD_HASH_SIZE],
 		       struct errmsg *why);
 
+/* Whether it is a hash that password_verify() takes: one of ours, or bcrypt's. */
+bool password_hash_known(const char *hash);
+/* Whether it is not one of ours: to be replaced when its password is known. */
+bool password_hash_foreign(const char *hash);
+
 /*
  * *matches says whether the password is the one that was hashed.  A NULL hash, for
  * a user who does not exist, costs the same work and never matches.  ERR_INTERNAL when it
- * is not a hash of ours; otherwise as above.
+ * is no hash that is known; otherwise as above.
+ *
+ * An imported hash takes bcrypt's time, a few times ours: until its user has signed in, the
+ * time of a refusal tells that there is such a user.
  */
 enum err password_verify(struct password_hasher *h, const char *hash, const char *password,
 			 const struct deadline *deadline, bool *matches, struct errmsg *why);

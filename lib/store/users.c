@@ -4,7 +4,8 @@
 #include "base/clock.h"
 
 #define USER_COLUMNS                                                                               \
-	"id, username, email, full_name, role, is_active, password_hash, created_at, last_login"
+	"id, username, email, full_name, role, is_active, password_hash, created_at, last_login,"  \
+	" updated_at"
 
 enum {
 	COL_ID,
@@ -15,7 +16,8 @@ enum {
 	COL_IS_ACTIVE,
 	COL_PASSWORD_HASH,
 	COL_CREATED,
-	COL_LAST_LOGIN
+	COL_LAST_LOGIN,
+	COL_UPDATED
 };
 
 static enum err read_user(const struct db_result *rows, size_t row, struct user *out,
@@ -33,6 +35,7 @@ static enum err read_user(const struct db_result *rows, size_t row, struct user 
 	    .password_hash = db_col_text(rows, row, COL_PASSWORD_HASH),
 	    .created_us = db_col_time_us(rows, row, COL_CREATED),
 	    .last_login_us = db_col_time_us(rows, row, COL_LAST_LOGIN),
+	    .updated_us = db_col_time_us(rows, row, COL_UPDATED),
 	};
 	memcpy(out->id.bytes, id, id_len);
 	if (out->role == ROLE_NONE)
@@ -118,14 +121,16 @@ enum err users_add(struct db_conn *db, const struct user *user, struct errmsg *w
 {
 	static const char sql[] =
 	    "INSERT INTO users (id, username, email, full_name, role, is_active, password_hash,"
-	    " created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-	enum err err = db_exec(db, sql,
-			       DB_BINDS(db_blob(user->id.bytes, sizeof(user->id.bytes)),
-					db_text(user->username), db_text(user->email),
-					db_text(user->full_name), db_text(role_name(user->role)),
-					db_bool(user->is_active), db_text(user->password_hash),
-					db_time(user->created_us), db_time(user->created_us)),
-			       NULL, why);
+	    " created_at, updated_at, last_login) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+	int64_t updated_us = user->updated_us != 0 ? user->updated_us : user->created_us;
+	enum err err = db_exec(
+	    db, sql,
+	    DB_BINDS(db_blob(user->id.bytes, sizeof(user->id.bytes)), db_text(user->username),
+		     db_text(user->email), db_text(user->full_name), db_text(role_name(user->role)),
+		     db_bool(user->is_active), db_text(user->password_hash),
+		     db_time(user->created_us), db_time(updated_us),
+		     user->last_login_us != 0 ? db_time(user->last_login_us) : db_null()),
+	    NULL, why);
 	if (err == ERR_CONFLICT)
 		return err_set(why, err, "there is a user %s already", user->username);
 	return err;
@@ -188,4 +193,16 @@ enum err users_note_login(struct db_conn *db, const struct user *checked, int64_
 				   db_blob(checked->id.bytes, sizeof(checked->id.bytes)),
 				   db_text(checked->password_hash)),
 			  why);
+}
+
+enum err users_rehash(struct db_conn *db, const struct user *checked, const char *hash,
+		      struct errmsg *why)
+{
+	static const char sql[] =
+	    "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?";
+	return db_exec(db, sql,
+		       DB_BINDS(db_text(hash),
+				db_blob(checked->id.bytes, sizeof(checked->id.bytes)),
+				db_text(checked->password_hash)),
+		       NULL, why);
 }

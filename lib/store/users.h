@@ -25,6 +25,7 @@ struct user {
 	bool is_active;
 	const char *password_hash;
 	int64_t created_us;
+	int64_t updated_us;    /* when it last changed; of a new one, 0 for when it was made */
 	int64_t last_login_us; /* 0 for never */
 };
 
@@ -83,5 +84,12 @@ enum err users_lock_admins(struct db_conn *db, struct arena *arena, uint64_t *co
  */
 enum err users_note_login(struct db_conn *db, const struct user *checked, int64_t wall_us,
 			  struct errmsg *why);
+
+/*
+ * Gives the same password another hash; the account does not count as changed.  Nothing
+ * happens when it has another password by now.
+ */
+enum err users_rehash(struct db_conn *db, const struct user *checked, const char *hash,
+		      struct errmsg *why);
 
 #endif

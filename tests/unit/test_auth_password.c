@@ -333,11 +333,68 @@ static void test_a_password_is_not_read_beyond_its_end(void **state)
 	free(password);
 }
 
+static const struct {
+	const char *hash, *password;
+} imported[] = {
+    {"$2b$04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO", "old password"},
+    {"$2a$04$abcdefghijklmnopqrstuuSVZvE1vhP1hw2ZhiMzDRHO.Pe5f/RYK", "p\xc3\xa9"},
+    /* What is behind the 72nd byte counts for nothing, as in the program that made it. */
+    {"$2y$05$abcdefghijklmnopqrstuujf8SX2ahXLwp9w/B.Y5XdysS6yR576q",
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx and more"},
+};
+
+static void test_an_imported_hash_matches_its_password_alone(void **state)
+{
+	(void)state;
+	struct password_hasher *h;
+	assert_int_equal(password_hasher_new(1, 1, &h, NULL), ERR_OK);
+	struct deadline limit = deadline_in_ms(20000);
+	for (size_t i = 0; i < sizeof(imported) / sizeof(imported[0]); i++) {
+		bool matches = false;
+		assert_true(password_hash_known(imported[i].hash));
+		assert_true(password_hash_foreign(imported[i].hash));
+		assert_int_equal(password_verify(h, imported[i].hash, imported[i].password, &limit,
+						 &matches, NULL),
+				 ERR_OK);
+		assert_true(matches);
+		assert_int_equal(
+		    password_verify(h, imported[i].hash, "another", &limit, &matches, NULL),
+		    ERR_OK);
+		assert_false(matches);
+	}
+	password_hasher_free(h);
+}
+
+/* A cost of 31 would keep a processor for days. */
+static void test_only_bcrypt_of_a_bearable_cost_is_imported(void **state)
+{
+	(void)state;
+	static const char *const none[] = {
+	    "",
+	    "plain text",
+	    "$2b$04$",
+	    "$2b$03$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2b$15$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2b$31$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2x$04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2b$0x$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2b$04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO.",
+	    "$2b$04$abcdefghijklmnopqrstuu!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!",
+	    "$5$rounds=1000$salt$x",
+	};
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		assert_false(password_hash_known(none[i]));
+		assert_false(password_hash_foreign(none[i]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_a_hash_matches_its_password_alone),
 	    cmocka_unit_test(test_a_text_that_is_no_hash_is_an_error),
+	    cmocka_unit_test(test_an_imported_hash_matches_its_password_alone),
+	    cmocka_unit_test(test_only_bcrypt_of_a_bearable_cost_is_imported),
 	    cmocka_unit_test(test_a_hash_of_the_least_cost_can_be_checked),
 	    cmocka_unit_test(test_a_hasher_leaves_nothing_behind),
 	    cmocka_unit_test(test_an_unknown_user_costs_the_same_work),
