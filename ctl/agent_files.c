@@ -19,8 +19,6 @@ enum {
 	FILE_MAX = 1 << 20, /* bytes */
 	FILES_MAX = 100000,
 	DEPTH_MAX = 16,
-	ARENA_CHUNK = 1 << 18,
-	ARENA_LIMIT = 1 << 30,
 };
 
 /* A directory that is to be read. */
@@ -32,8 +30,9 @@ struct place {
 
 struct walk {
 	struct import *im;
-	struct found_agents *found;
-	int top; /* descriptor */
+	struct agent_list *found;
+	size_t files; /* that were read */
+	int top;      /* descriptor */
 	struct place *first, **last;
 	enum err err; /* what ends it */
 };
@@ -61,23 +60,6 @@ static bool is_markdown(const char *name)
 	return ending != NULL && ending != name && strcasecmp(ending, ".md") == 0;
 }
 
-static void add_agent(struct walk *w, const struct agent_text *text, const char *path,
-		      int64_t modified_us)
-{
-	struct found_agents *f = w->found;
-	if (f->count == f->room) {
-		size_t room = f->room > 0 ? 2 * f->room : 256;
-		struct found_agent *items = reallocarray(f->items, room, sizeof(*items));
-		if (items == NULL) {
-			run_out(w);
-			return;
-		}
-		f->items = items;
-		f->room = room;
-	}
-	f->items[f->count++] = (struct found_agent){text, path, modified_us};
-}
-
 static void take_file(struct walk *w, const char *path, const struct strbuf *text,
 		      int64_t modified_us)
 {
@@ -91,7 +73,8 @@ static void take_file(struct walk *w, const char *path, const struct strbuf *tex
 		return;
 	}
 	for (const struct agent_text *a = file.agents; a != NULL; a = a->next)
-		add_agent(w, a, path, modified_us);
+		if (!agent_list_add(w->found, (struct listed_agent){a, path, path, modified_us}))
+			run_out(w);
 	for (const struct agent_fault *f = file.faults; f != NULL; f = f->next)
 		import_skip(w->im, path, f->line, f->reason);
 }
@@ -137,7 +120,7 @@ static void read_file(struct walk *w, int directory, const char *name, const cha
 		import_skip(w->im, path, 0, reason);
 		return;
 	}
-	if (++w->found->files > FILES_MAX)
+	if (++w->files > FILES_MAX)
 		w->err = ERR_TOO_LARGE;
 	else
 		take_file(w, path, &text,
@@ -199,46 +182,6 @@ static void read_place(struct walk *w, const struct place *place)
 	free(entries);
 }
 
-/* By level, then by id, L1.10 behind L1.9. */
-static int by_level_and_id(const void *a, const void *b)
-{
-	const struct found_agent *x = a, *y = b;
-	int order = strcmp(x->text->values[AGENT_KEY_LEVEL], y->text->values[AGENT_KEY_LEVEL]);
-	if (order == 0)
-		order = strverscmp(x->text->values[AGENT_KEY_ID], y->text->values[AGENT_KEY_ID]);
-	if (order == 0)
-		order = strcmp(x->path, y->path);
-	return order != 0 ? order
-			  : (x->text->line > y->text->line) - (x->text->line < y->text->line);
-}
-
-static int by_id(const void *a, const void *b)
-{
-	const struct found_agent *x = a, *y = b;
-	int order = strcmp(x->text->values[AGENT_KEY_ID], y->text->values[AGENT_KEY_ID]);
-	return order != 0 ? order : by_level_and_id(a, b);
-}
-
-/* Of those with the same id the first stays. */
-static void leave_out_doubles(struct walk *w)
-{
-	struct found_agents *f = w->found;
-	size_t kept = 0;
-	qsort(f->items, f->count, sizeof(*f->items), by_id);
-	for (size_t i = 0; i < f->count; i++) {
-		const struct found_agent *this = &f->items[i], *last = &f->items[kept - (kept > 0)];
-		const char *id = this->text->values[AGENT_KEY_ID];
-		if (kept == 0 || strcmp(id, last->text->values[AGENT_KEY_ID]) != 0) {
-			f->items[kept++] = *this;
-			continue;
-		}
-		const char *reason = arena_printf(&f->arena, "%s: stands in %s:%u already", id,
-						  last->path, last->text->line);
-		import_skip(w->im, this->path, this->text->line, reason != NULL ? reason : id);
-	}
-	f->count = kept;
-}
-
 /* False, with a message printed, when there is nothing to go on with. */
 static bool walk(struct walk *w, int *exit_code)
 {
@@ -252,12 +195,10 @@ static bool walk(struct walk *w, int *exit_code)
 	return w->err == ERR_OK;
 }
 
-bool agent_files_read(struct import *im, const char *directory, struct found_agents *out,
+bool agent_files_read(struct import *im, const char *directory, struct agent_list *out,
 		      int *exit_code)
 {
 	struct errmsg why = ERRMSG_INIT;
-	*out = (struct found_agents){.count = 0};
-	arena_init(&out->arena, ARENA_CHUNK, ARENA_LIMIT);
 	FD_CLEANUP top = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0) {
 		err_errno(&why, "%s", directory);
@@ -266,17 +207,5 @@ bool agent_files_read(struct import *im, const char *directory, struct found_age
 	}
 	struct walk w = {.im = im, .found = out, .top = top};
 	w.last = &w.first;
-	if (!walk(&w, exit_code))
-		return false;
-	if (out->count > 0) {
-		leave_out_doubles(&w);
-		qsort(out->items, out->count, sizeof(*out->items), by_level_and_id);
-	}
-	return true;
-}
-
-void agent_files_release(struct found_agents *found)
-{
-	free(found->items);
-	arena_release(&found->arena);
+	return walk(&w, exit_code);
 }

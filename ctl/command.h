@@ -30,6 +30,7 @@ extern const struct command command_host_list;
 extern const struct command command_host_remove;
 extern const struct command command_token;
 extern const struct command command_import_agents;
+extern const struct command command_import_sqlite;
 extern const struct command command_migrate;
 extern const struct command command_check_config;
 extern const struct command command_print_config;

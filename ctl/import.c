@@ -1,5 +1,6 @@
 #include "import.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,20 @@ void import_skip(struct import *im, const char *place, unsigned line, const char
 		fprintf(stderr, ":%u", line);
 	fputs(": left out: ", stderr);
 	print_plain(stderr, reason);
+	fputc('\n', stderr);
+}
+
+void import_note(const char *place, const char *format, ...)
+{
+	STRBUF_CLEANUP text = STRBUF_INIT;
+	va_list args;
+	va_start(args, format);
+	strbuf_addv(&text, format, args);
+	va_end(args);
+	clear_bar();
+	print_plain(stderr, place);
+	fputs(": ", stderr);
+	print_plain(stderr, text.data);
 	fputc('\n', stderr);
 }
 

@@ -32,6 +32,9 @@ struct import {
 /* Says what is left out and why.  A line of 0 is none; place may hold any bytes. */
 void import_skip(struct import *im, const char *place, unsigned line, const char *reason);
 
+/* Says something that is no fault, beside the report. */
+void import_note(const char *place, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 struct import_kind {
 	const char *name; /* "agents" */
 	size_t count;

@@ -99,6 +99,12 @@ static void add_fault(struct reading *r, unsigned line, const char *id, const ch
 	r->last_fault = &fault->next;
 }
 
+const char *agent_plain_text(struct arena *arena, const char *text)
+{
+	const char *line = text != NULL ? plain(arena, (struct piece){text, strlen(text)}) : NULL;
+	return line != NULL && !utf8_has_control(line) ? line : NULL;
+}
+
 /* What is said first holds. */
 static void say(struct reading *r, enum agent_key key, struct piece value)
 {

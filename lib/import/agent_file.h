@@ -80,6 +80,12 @@ enum err agent_file_read(struct arena *arena, const char *text, size_t len, cons
  */
 enum err agent_text_check(struct arena *arena, struct agent_text *agent, struct errmsg *why);
 
+/*
+ * The text on one line, without control characters and the marks of bold and code; NULL for
+ * NULL, and when nothing is left.
+ */
+const char *agent_plain_text(struct arena *arena, const char *text);
+
 /* The key that a name in any case and with "_", "-" or " " means; AGENT_KEY_COUNT for none. */
 enum agent_key agent_key_named(const char *name, size_t len);
 

@@ -74,7 +74,8 @@ static enum err describe(struct importing *im, bool patch, const char **out, str
 		if (patch || im->meta[i] != NULL)
 			json_put_string(&w, meta_names[i], im->meta[i]);
 	clock_format_utc(im->source->modified_us, modified);
-	json_put_string(&w, "modified", modified);
+	if (im->source->modified_us != 0)
+		json_put_string(&w, "modified", modified);
 	json_end(&w);
 	*out = json_ok(&w) ? arena_strdup(im->arena, text.data) : NULL;
 	return *out != NULL ? ERR_OK : err_set(why, ERR_NOMEM, "out of memory for an agent");

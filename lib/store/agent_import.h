@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "store/audit.h"
+#include "store/import_outcome.h"
 
 /* NULL where the source says nothing. */
 struct agent_source {
@@ -22,16 +23,8 @@ struct agent_source {
 	const char *name;
 	const char *title, *role, *category, *description, *filename;
 	const char *status;       /* of an agent that is new; afterwards its own business */
-	int64_t modified_us;      /* when the source last changed */
+	int64_t modified_us;      /* when the source last changed; 0 for nobody knows */
 	bool keeps_what_is_newer; /* leaves an agent that changed here since then */
-};
-
-enum import_outcome {
-	IMPORT_CREATED,
-	IMPORT_UPDATED,
-	IMPORT_UNCHANGED, /* all of it is here */
-	IMPORT_KEPT,      /* it is different here, and newer */
-	IMPORT_OUTCOMES,
 };
 
 /*

@@ -12,7 +12,7 @@ from harness import BUILD, SOURCE, wait_for
 
 ZIGGIECTL = os.path.join(BUILD, "ziggiectl")
 COMMANDS = ["user add", "user passwd", "user disable", "user enable", "user list", "token",
-            "host list", "host remove", "import agents", "migrate", "check-config", "print-config",
+            "host list", "host remove", "import agents", "import sqlite", "migrate", "check-config", "print-config",
             "config-example", "config-reference", "routes"]
 PASSWORD = "a long password"
 
