@@ -3,8 +3,6 @@
  * server, no FastCGI, no JSON; each connection has a thread that claims as fast as the
  * database answers.  The statements are those of lib/store/task_claims.c, record.c, audit.c
  * and agent_tasks.c, prepared once for each connection.
- *
- * With --fill it makes that many ready tasks of the type instead, for itself or for Ziggie.
  */
 #include <getopt.h>
 #include <mysql.h>
@@ -36,7 +34,7 @@ static const char usage[] = "Usage: claims --socket PATH --user NAME --database 
 
 static struct {
 	const char *socket, *user, *database, *type;
-	uint64_t fill, connections, seconds;
+	uint64_t connections, seconds;
 	struct uuid agents[AGENTS_MAX];
 	size_t agent_count;
 } given;
@@ -250,29 +248,6 @@ static void claim_for_a_while(void)
 	       (unsigned long long)made, (unsigned long long)atomic_load(&retries), seconds);
 }
 
-/* The ids grow, as those of tasks that are made one after the other. */
-static void fill(void)
-{
-	static struct claimer c;
-	static struct statement s;
-	char count[24];
-	struct uuid first;
-	c.db = connect_database();
-	uuid_new(&first);
-	snprintf(count, sizeof(count), "%llu", (unsigned long long)given.fill);
-	prepare(c.db, &s,
-		"INSERT INTO tasks (id, created_at, updated_at, description, task_type, status,"
-		" input_data, priority) SELECT UNHEX(CONCAT(LEFT(HEX(?), 12), LPAD(HEX(seq), 20,"
-		" '0'))), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), 'to be claimed', ?, 'ready', '{}', 5"
-		" FROM seq_1_to_1000000 WHERE seq <= ?");
-	bind_bytes(&s, 0, first.bytes, sizeof(first.bytes));
-	bind_text(&s, 1, given.type);
-	bind_text(&s, 2, count);
-	if (run(&s) < 0)
-		die("fill", "it lost to another transaction");
-	mysql_close(c.db);
-}
-
 static void read_arguments(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -280,7 +255,6 @@ static void read_arguments(int argc, char **argv)
 	    {"user", required_argument, NULL, 'u'},
 	    {"database", required_argument, NULL, 'd'},
 	    {"type", required_argument, NULL, 't'},
-	    {"fill", required_argument, NULL, 'f'},
 	    {"connections", required_argument, NULL, 'c'},
 	    {"seconds", required_argument, NULL, 'n'},
 	    {NULL, 0, NULL, 0},
@@ -296,8 +270,6 @@ static void read_arguments(int argc, char **argv)
 			given.database = optarg;
 		else if (option == 't')
 			given.type = optarg;
-		else if (option == 'f')
-			good &= num_u64s(optarg, 1, 1000000, &given.fill);
 		else if (option == 'c')
 			good &= num_u64s(optarg, 1, CONNECTIONS_MAX, &given.connections);
 		else
@@ -305,9 +277,9 @@ static void read_arguments(int argc, char **argv)
 	}
 	for (; optind < argc && given.agent_count < AGENTS_MAX; optind++)
 		good &= uuid_parse(argv[optind], &given.agents[given.agent_count++]);
-	bool claiming = given.connections > 0 && given.seconds > 0 && given.agent_count > 0;
+	bool complete = given.connections > 0 && given.seconds > 0 && given.agent_count > 0;
 	if (!good || given.socket == NULL || given.user == NULL || given.database == NULL ||
-	    given.type == NULL || optind < argc || claiming == (given.fill > 0)) {
+	    given.type == NULL || optind < argc || !complete) {
 		fputs(usage, stderr);
 		exit(EX_USAGE);
 	}
@@ -318,9 +290,6 @@ int main(int argc, char **argv)
 	read_arguments(argc, argv);
 	if (mysql_library_init(0, NULL, NULL) != 0)
 		die("start", "no library");
-	if (given.fill > 0)
-		fill();
-	else
-		claim_for_a_while();
+	claim_for_a_while();
 	return EX_OK;
 }

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from bench import BenchError, load
+from bench import BenchError, load, rows
 from bench.children import built_program
 from bench.records import make
 from bench.report import Judgement, load_table, ratio_of
@@ -26,28 +26,29 @@ class Peers:
         self.connections = CONNECTIONS_OF_A_WORKER * len(bench.stack.workers())
         self.fills = 0
 
-    def _program(self, *options):
-        stack = self.bench.stack
-        command = [built_program(self.bench.given.build, "claims"), "--socket", stack.db_socket,
-                   "--user", "ziggie", "--database", "ziggie", *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
-                              env={**os.environ, "ZIGGIE_BENCH_PASSWORD": stack.db_password})
-        if done.returncode != 0:
-            raise BenchError(f"bench/claims: {done.stderr.strip()}")
-        return done.stdout
-
     def fill(self, seconds):
         """The type of that many new ready tasks."""
         self.fills += 1
         kind = f"bench-{self.fills}"
-        self._program("--type", kind, "--fill", str(TASKS_A_SECOND * seconds))
+        self.bench.stack.sql(
+            "INSERT INTO tasks (id, created_at, updated_at, description, task_type, status,"
+            f" input_data, priority) SELECT {rows.new_id('seq')}, UTC_TIMESTAMP(6),"
+            f" UTC_TIMESTAMP(6), 'to be claimed', '{kind}', 'ready', '{{}}', 5"
+            f" FROM seq_1_to_{TASKS_A_SECOND * seconds}")
         return kind
 
     def bare(self, kind, seconds):
         """As a Load: without clients there are no latencies."""
-        seen = json.loads(self._program(
-            "--type", kind, "--connections", str(self.connections), "--seconds", str(seconds),
-            *self.agents))
+        stack = self.bench.stack
+        command = [built_program(self.bench.given.build, "claims"), "--socket", stack.db_socket,
+                   "--user", "ziggie", "--database", "ziggie", "--type", kind,
+                   "--connections", str(self.connections), "--seconds", str(seconds), *self.agents]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60,
+                              check=False,
+                              env={**os.environ, "ZIGGIE_BENCH_PASSWORD": stack.db_password})
+        if done.returncode != 0:
+            raise BenchError(f"bench/claims: {done.stderr.strip()}")
+        seen = json.loads(done.stdout)
         return load.Load(rate=seen["claims"] / seen["seconds"], requests=seen["claims"],
                          p50_ms=0, p99_ms=0, max_ms=0, status=0, timeouts=0, broken=0)
 

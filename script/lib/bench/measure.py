@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Callable
 
-from bench import BenchError, claims, load, process, records, scan
+from bench import BenchError, claims, load, pages, process, records, scan
 from bench.peers import PEERS, VALIDATE
 from bench.report import Judgement, Table, load_table, ratio_of
 
@@ -328,5 +328,6 @@ GROUPS = {
     "limiter": Group(limiter),
     "records": Group(records.measure),
     "claims": Group(claims.measure),
+    "pages": Group(pages.measure),
     "scan": Group(scan_processes, behind_nginx=False),
 }

@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 import time
 
 from bench import BenchError, process
@@ -86,6 +87,16 @@ class Stack:
         if status != 200:
             raise BenchError(f"login answers {status}: {answer[:300].decode(errors='replace')}")
         return json.loads(answer)["access_token"]
+
+    def sql(self, text):
+        """Runs statements as the application's account; gives their rows as text."""
+        done = subprocess.run(
+            [find_program("mariadb"), "--no-defaults", "-S", self.db_socket, "-u", "ziggie", "-NB",
+             "ziggie"], input=text, capture_output=True, text=True, timeout=900, check=False,
+            env={**os.environ, "MYSQL_PWD": self.db_password})
+        if done.returncode != 0:
+            raise BenchError(f"the database refuses: {done.stderr.strip()}")
+        return done.stdout
 
     def workers(self):
         """The workers' entries in /api/health/memory: pid, rss_mb, requests."""

@@ -28,6 +28,11 @@ def ratio_of(mine, others):
     return median(a / b for a, b in zip(mine, others))
 
 
+def _latency(values):
+    """Programs that take no time of what they ask have none."""
+    return f"{median(values):.1f}" if any(values) else "–"
+
+
 def load_table(title, runs):
     """runs: name → its rounds, the first of them the peer that the ratios refer to."""
     base = next(iter(runs.values()))
@@ -37,8 +42,8 @@ def load_table(title, runs):
         rows.append((
             name, f"{median(rates):,.0f}", f"{min(rates):,.0f}–{max(rates):,.0f}",
             f"{ratio_of(rates, [load.rate for load in base]):.2f}",
-            f"{median(load.p50_ms for load in loads):.1f}",
-            f"{median(load.p99_ms for load in loads):.1f}",
+            _latency([load.p50_ms for load in loads]),
+            _latency([load.p99_ms for load in loads]),
             str(sum(load.errors for load in loads))))
     return Table(title, ("", "answers/s", "range", f"× {next(iter(runs))}", "P50 ms", "P99 ms",
                          "errors"), rows)
