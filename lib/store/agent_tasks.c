@@ -12,11 +12,12 @@
 enum err agent_tasks_add(struct db_conn *db, const struct uuid *agent, const int changes[],
 			 struct errmsg *why)
 {
-	static const char sql[] = "INSERT INTO agent_tasks (agent_id" TASK_STATUS_ROWS(
-	    NAME) ")"
-		  " VALUES (?" TASK_STATUS_ROWS(PLACE) ")"
-						       " ON DUPLICATE KEY UPDATE " TASK_STATUS_ROWS(
-							   ADDED);
+	/* clang-format off */
+	static const char sql[] =
+	    "INSERT INTO agent_tasks (agent_id" TASK_STATUS_ROWS(NAME) ")"
+	    " VALUES (?" TASK_STATUS_ROWS(PLACE) ")"
+	    " ON DUPLICATE KEY UPDATE " TASK_STATUS_ROWS(ADDED);
+	/* clang-format on */
 	struct db_value binds[1 + TASK_STATUSES] = {db_blob(agent->bytes, sizeof(agent->bytes))};
 	for (size_t i = 0; i < TASK_STATUSES; i++)
 		binds[1 + i] = db_i64(changes[i]);
