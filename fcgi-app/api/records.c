@@ -172,7 +172,7 @@ static enum err insert(struct db_conn *db, void *arg, struct errmsg *why)
 	if (err == ERR_OK)
 		err = render(&w->after, &w->body, why);
 	if (err == ERR_OK && w->attempt != NULL)
-		err = idempotent_keep(w->attempt, db, 201, &w->body, why);
+		err = idempotent_keep(w->attempt, db, w->r->route->status, &w->body, why);
 	return err == ERR_OK ? record_tally(db, NULL, &w->after, why) : err;
 }
 
@@ -218,7 +218,6 @@ enum err records_post(struct http_request *r, struct http_response *response, st
 			idempotent_drop(&attempt, err);
 		return err;
 	}
-	response->status = 201;
 	http_header(response, "Location", w.location);
 	etag_header(response, record_int(&w.after, RECORD_VERSION));
 	return ERR_OK;
@@ -338,11 +337,10 @@ static enum err delete (struct db_conn *db, void *arg, struct errmsg *why) {
 
 enum err records_delete(struct http_request *r, struct http_response *response, struct errmsg *why)
 {
+	(void)response; /* nothing but the row's status */
 	struct writing w = {.r = r, .resource = r->route->resource};
 	enum err err = records_path_id(r, &w.id, why);
 	if (err == ERR_OK)
 		err = http_db_transaction(r, delete, &w, why);
-	if (err == ERR_OK)
-		response->status = 204;
 	return err;
 }
