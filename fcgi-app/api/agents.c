@@ -10,39 +10,20 @@
 #include "http/database.h"
 #include "store/tasks.h"
 
-static enum err check_new(struct http_request *r, struct db_conn *db, struct record *record,
-			  struct errmsg *why)
-{
-	(void)db;
-	struct uuid id;
-	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
-	return records_act_as(r, &id, why);
-}
-
 static enum err check_change(struct http_request *r, struct db_conn *db, const struct record *from,
 			     struct record *to, struct errmsg *why)
 {
-	enum err err = check_new(r, db, to, why);
-	if (err == ERR_OK && !record_same(from, to, AGENT_PARENT_ID))
-		err = records_check_parent(db, to, AGENT_PARENT_ID, why);
-	return err;
-}
-
-static enum err check_removal(struct http_request *r, struct db_conn *db,
-			      const struct record *record, struct errmsg *why)
-{
-	struct uuid id;
-	(void)db;
-	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
-	return records_act_as(r, &id, why);
+	(void)r;
+	if (record_same(from, to, AGENT_PARENT_ID))
+		return ERR_OK;
+	return records_check_parent(db, to, AGENT_PARENT_ID, why);
 }
 
 static const struct resource resource = {
     .kind = &agents,
     .path = "/api/v1/agents",
-    .before_insert = check_new,
+    .agent = RECORD_ID, /* itself */
     .before_update = check_change,
-    .before_remove = check_removal,
 };
 
 /*

@@ -11,35 +11,31 @@
 static enum err check_new(struct http_request *r, struct db_conn *db, struct record *goal,
 			  struct errmsg *why)
 {
+	(void)r;
 	(void)db;
+	(void)why;
 	goal_note_end(goal, clock_wall_us());
-	return records_own_agent(r, goal, GOAL_AGENT_ID, why);
+	return ERR_OK;
 }
 
 static enum err check_change(struct http_request *r, struct db_conn *db, const struct record *from,
 			     struct record *to, struct errmsg *why)
 {
-	enum err err = records_check_agents(r, from, to, GOAL_AGENT_ID, why);
-	if (err == ERR_OK && !record_same(from, to, GOAL_PARENT_GOAL_ID))
+	(void)r;
+	enum err err = ERR_OK;
+	if (!record_same(from, to, GOAL_PARENT_GOAL_ID))
 		err = records_check_parent(db, to, GOAL_PARENT_GOAL_ID, why);
 	if (err == ERR_OK)
 		goal_note_end(to, clock_wall_us());
 	return err;
 }
 
-static enum err check_removal(struct http_request *r, struct db_conn *db, const struct record *goal,
-			      struct errmsg *why)
-{
-	(void)db;
-	return records_check_agents(r, goal, goal, GOAL_AGENT_ID, why);
-}
-
 static const struct resource resource = {
     .kind = &goals,
     .path = "/api/v1/goals",
+    .agent = GOAL_AGENT_ID,
     .before_insert = check_new,
     .before_update = check_change,
-    .before_remove = check_removal,
 };
 
 RECORD_SCHEMAS(goal, "Goal", goal_fields);

@@ -7,7 +7,8 @@
 #include "api/records.h"
 #include "base/assert.h"
 
-static const struct resource resource = {.kind = &plans, .path = "/api/v1/plans"};
+static const struct resource resource = {
+    .kind = &plans, .path = "/api/v1/plans", .agent = NO_AGENT};
 
 RECORD_SCHEMAS(plan, "Plan", plan_fields);
 

@@ -7,7 +7,8 @@
 #include "api/records.h"
 #include "base/assert.h"
 
-static const struct resource resource = {.kind = &projects, .path = "/api/v1/projects"};
+static const struct resource resource = {
+    .kind = &projects, .path = "/api/v1/projects", .agent = NO_AGENT};
 
 RECORD_SCHEMAS(project, "Project", project_fields);
 

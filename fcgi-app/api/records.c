@@ -50,10 +50,13 @@ enum err records_act_as(const struct http_request *r, const struct uuid *agent, 
 	return err_set(why, ERR_FORBIDDEN, "this key acts as another agent");
 }
 
-enum err records_own_agent(struct http_request *r, struct record *record, size_t column,
-			   struct errmsg *why)
+/* Whose a new record is, and must be. */
+static enum err own_agent(const struct http_request *r, struct record *record, struct errmsg *why)
 {
+	size_t column = r->route->resource->agent;
 	struct uuid agent;
+	if (column == NO_AGENT)
+		return ERR_OK;
 	if (record_uuid(record, column, &agent))
 		return records_act_as(r, &agent, why);
 	if (!uuid_is_nil(&r->principal.agent_id))
@@ -63,10 +66,13 @@ enum err records_own_agent(struct http_request *r, struct record *record, size_t
 }
 
 enum err records_check_agents(const struct http_request *r, const struct record *from,
-			      const struct record *to, size_t column, struct errmsg *why)
+			      const struct record *to, struct errmsg *why)
 {
+	size_t column = r->route->resource->agent;
 	struct uuid agent;
 	enum err err = ERR_OK;
+	if (column == NO_AGENT)
+		return ERR_OK;
 	if (record_uuid(from, column, &agent))
 		err = records_act_as(r, &agent, why);
 	if (err == ERR_OK && record_uuid(to, column, &agent))
@@ -160,8 +166,8 @@ static enum err insert(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct writing *w = arg;
 	const struct resource *resource = w->resource;
-	enum err err = ERR_OK;
-	if (resource->before_insert != NULL)
+	enum err err = own_agent(w->r, &w->after, why);
+	if (err == ERR_OK && resource->before_insert != NULL)
 		err = resource->before_insert(w->r, db, &w->after, why);
 	if (err == ERR_OK)
 		err = record_insert(db, &w->after, why);
@@ -269,6 +275,8 @@ static enum err update(struct db_conn *db, void *arg, struct errmsg *why)
 		err = w->edit(w->r, db, &w->before, &w->after, why);
 	if (err == ERR_OK)
 		err = record_check_state(&w->before, &w->after, why);
+	if (err == ERR_OK && w->edit == NULL)
+		err = records_check_agents(w->r, &w->before, &w->after, why);
 	if (err == ERR_OK && w->edit == NULL && resource->before_update != NULL)
 		err = resource->before_update(w->r, db, &w->before, &w->after, why);
 	if (err == ERR_OK)
@@ -326,12 +334,16 @@ enum err records_patch(struct http_request *r, struct http_response *response, s
 	return change(r, response, NULL, why);
 }
 
-static enum err delete (struct db_conn *db, void *arg, struct errmsg *why) {
-	struct writing *w = arg; enum err err = lock(w, db, why);
-	if (err == ERR_OK && w->resource->before_remove != NULL)
-	    err = w->resource->before_remove(w->r, db, &w->before, why);
-	if (err == ERR_OK) err = record_remove(db, &w->before, why);
-	if (err == ERR_OK) err = audit(w->r, db, "delete", &w->before, NULL, why);
+static enum err remove_one(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	struct writing *w = arg;
+	enum err err = lock(w, db, why);
+	if (err == ERR_OK)
+		err = records_check_agents(w->r, &w->before, &w->before, why);
+	if (err == ERR_OK)
+		err = record_remove(db, &w->before, why);
+	if (err == ERR_OK)
+		err = audit(w->r, db, "delete", &w->before, NULL, why);
 	return err == ERR_OK ? record_tally(db, &w->before, NULL, why) : err;
 }
 
@@ -341,6 +353,6 @@ enum err records_delete(struct http_request *r, struct http_response *response, 
 	struct writing w = {.r = r, .resource = r->route->resource};
 	enum err err = records_path_id(r, &w.id, why);
 	if (err == ERR_OK)
-		err = http_db_transaction(r, delete, &w, why);
+		err = http_db_transaction(r, remove_one, &w, why);
 	return err;
 }

@@ -20,6 +20,9 @@
 #include "http/route.h"
 #include "store/record.h"
 
+/* For a kind whose records belong to no agent. */
+enum { NO_AGENT = RECORD_FIELDS_MAX };
+
 /*
  * The hooks may all be NULL.  Those with a database run inside the transaction, which
  * may be run again: they change nothing but the database and the record.
@@ -27,6 +30,12 @@
 struct resource {
 	const struct record_kind *kind;
 	const char *path; /* "/api/v1/agents" */
+	/*
+	 * The column of the agent that a record belongs to, or NO_AGENT.  A key that is bound to
+	 * another agent neither changes nor removes it, and gives it to no other; a new record of
+	 * such a key that names no agent gets the key's.
+	 */
+	size_t agent;
 	/* Before the record is stored; may change it. */
 	enum err (*before_insert)(struct http_request *r, struct db_conn *db, struct record *record,
 				  struct errmsg *why);
@@ -37,8 +46,6 @@ struct resource {
 	enum err (*after_update)(struct http_request *r, struct db_conn *db,
 				 const struct record *from, const struct record *to,
 				 struct errmsg *why);
-	enum err (*before_remove)(struct http_request *r, struct db_conn *db,
-				  const struct record *record, struct errmsg *why);
 };
 
 route_handler records_post;
@@ -66,17 +73,11 @@ enum err records_take(struct http_request *r, struct http_response *response, re
 enum err records_get_part(struct http_request *r, struct http_response *response,
 			  const size_t *fields, size_t count, struct errmsg *why);
 
-/*
- * ERR_FORBIDDEN when the request comes with a key that is bound to another agent.  A new
- * record of such a key that names no agent gets that one: see records_own_agent().
- */
+/* ERR_FORBIDDEN when the request comes with a key that is bound to another agent. */
 enum err records_act_as(const struct http_request *r, const struct uuid *agent, struct errmsg *why);
-/* The same for the agent that a column names, which is filled in when it names none. */
-enum err records_own_agent(struct http_request *r, struct record *record, size_t column,
-			   struct errmsg *why);
-/* Both the agent that a column named and the one that it names now. */
+/* The same for the agent that a record of the route's resource belonged to, and belongs to now. */
 enum err records_check_agents(const struct http_request *r, const struct record *from,
-			      const struct record *to, size_t column, struct errmsg *why);
+			      const struct record *to, struct errmsg *why);
 /* ERR_INVALID when the parent that a column names is the record itself or below it. */
 enum err records_check_parent(struct db_conn *db, const struct record *record, size_t column,
 			      struct errmsg *why);

@@ -33,9 +33,7 @@ static enum err check_new(struct http_request *r, struct db_conn *db, struct rec
 			  struct errmsg *why)
 {
 	struct uuid needs[TASK_DEPENDS_MAX];
-	enum err err = records_own_agent(r, task, TASK_AGENT_ID, why);
-	return err == ERR_OK ? tasks_weigh(db, r->arena, task, needs, read_needs(r, needs), why)
-			     : err;
+	return tasks_weigh(db, r->arena, task, needs, read_needs(r, needs), why);
 }
 
 static enum err note_needs(struct http_request *r, struct db_conn *db, const struct record *task,
@@ -48,9 +46,9 @@ static enum err note_needs(struct http_request *r, struct db_conn *db, const str
 static enum err check_change(struct http_request *r, struct db_conn *db, const struct record *from,
 			     struct record *to, struct errmsg *why)
 {
+	(void)r;
 	(void)db;
-	enum err err = records_check_agents(r, from, to, TASK_AGENT_ID, why);
-	return err == ERR_OK ? task_note_status(from, to, clock_wall_us(), why) : err;
+	return task_note_status(from, to, clock_wall_us(), why);
 }
 
 static enum err tell_dependents(struct http_request *r, struct db_conn *db,
@@ -61,21 +59,14 @@ static enum err tell_dependents(struct http_request *r, struct db_conn *db,
 	return tasks_tell_dependents(db, from, to, why);
 }
 
-static enum err check_removal(struct http_request *r, struct db_conn *db, const struct record *task,
-			      struct errmsg *why)
-{
-	(void)db;
-	return records_check_agents(r, task, task, TASK_AGENT_ID, why);
-}
-
 static const struct resource resource = {
     .kind = &tasks,
     .path = "/api/v1/tasks",
+    .agent = TASK_AGENT_ID,
     .before_insert = check_new,
     .after_insert = note_needs,
     .before_update = check_change,
     .after_update = tell_dependents,
-    .before_remove = check_removal,
 };
 
 RECORD_SCHEMAS(task, "Task", task_fields);
@@ -198,7 +189,7 @@ static enum err cancel(struct http_request *r, struct db_conn *db, const struct 
 		       struct record *to, struct errmsg *why)
 {
 	(void)db;
-	enum err err = records_check_agents(r, from, to, TASK_AGENT_ID, why);
+	enum err err = records_check_agents(r, from, to, why);
 	record_set_text(to, TASK_STATUS, "cancelled");
 	return err == ERR_OK ? task_note_status(from, to, clock_wall_us(), why) : err;
 }

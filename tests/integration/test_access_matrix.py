@@ -12,9 +12,11 @@ import pytest
 import rows
 from accounts import Account, assert_problem
 
+pytestmark = pytest.mark.http
+
 CALLERS = ("nobody", "readonly", "user", "admin", "expired token", "disabled user",
-           "key without the scope", "key with the scope", "key of a disabled user", "expired key",
-           "revoked key")
+           "key without the scope", "key with the scope", "key of an agent",
+           "key of a disabled user", "expired key", "revoked key")
 RANK = {"readonly": 1, "user": 2, "admin": 3}
 # The least role that an access level asks for; others ask for none of a caller on this machine.
 NEEDS = {"host": 1, "readonly": 1, "user": 2, "admin": 3, "register": 3}
@@ -30,7 +32,10 @@ def expected(row, caller):
         return 200
     if caller in RANK:
         return 200 if RANK[caller] >= NEEDS[row["access"]] else 403
-    if caller == "key with the scope":  # an administrator's
+    # Of one agent, and the path's id is not its: what is no record of that id yet.
+    if caller == "key of an agent" and row["path"] == "/api/v1/agents/{id}/heartbeat":
+        return 403
+    if caller in ("key with the scope", "key of an agent"):  # an administrator's
         return 403 if row["scope"] == "-" else 200
     if caller == "key without the scope":
         return 200 if row["scope"] == "*" else 403
@@ -50,6 +55,8 @@ class Callers:
             ("disabled user", self.disabled))}
         self.keys = {"key without the scope": self._key("admin", NO_SCOPE),
                      "key with the scope": self._key("admin", ["*:read", "*:write"]),
+                     "key of an agent": self._key("admin", ["*:read", "*:write"], agent_id=(
+                         self._agent())),
                      "expired key": self._key("admin", ["*:read", "*:write"]),
                      "revoked key": self._key("admin", ["*:read", "*:write"]),
                      "key of a disabled user": self._key("disabled user", ["*:read", "*:write"])}
@@ -58,11 +65,16 @@ class Callers:
     def _mint(self, account):
         return iter(account.token("--count", str(TOKENS)).split())
 
-    def _key(self, owner, scopes):
+    def _key(self, owner, scopes, **more):
         answer = self.api.post("/api/v1/api-keys", next(self.tokens[owner]),
-                               json={"name": "matrix", "scopes": scopes})
+                               json={"name": "matrix", "scopes": scopes, **more})
         assert answer.status_code == 201, answer.text
         return answer.json()
+
+    def _agent(self):
+        answer = self.api.post("/api/v1/agents", next(self.tokens["admin"]), json={"name": "a"})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
 
     def _spoil(self):
         """Behind the back of the workers, which would delete the tokens with the right."""
@@ -119,6 +131,7 @@ def test_the_matrix_has_all_kinds_of_rows():
 
 # Records of one's own, and of others
 
+AGENT_ROW = {"path": "/api/v1/agents/{id}"}
 CHANGING = [row for row in rows.ROWS if row["record"] and row["others"] in ("kept", "changed") and
             "{id}" in row["path"]]
 
@@ -133,11 +146,11 @@ def least_body(schema):
     return body
 
 
-def make_record(api, row, headers):
+def make_record(api, row, headers, **more):
     """One of the kind that the row changes."""
     path = row["path"].partition("/{id}")[0]
     making = next(each for each in rows.ROWS if each["method"] == "POST" and each["path"] == path)
-    answer = api.post(path, headers=headers, json=least_body(making["accepts"]))
+    answer = api.post(path, headers=headers, json={**least_body(making["accepts"]), **more})
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
 
@@ -160,3 +173,31 @@ def test_a_row_changes_the_records_that_it_says(api, callers, row, caller, whose
                     headers=callers.headers("admin"))
     gone = row["method"] == "DELETE" and answer.status_code == 204
     assert still.status_code == (404 if gone else 200)
+
+
+# Records of an agent, by a key that is bound to an agent
+
+BELONGING = [row for row in CHANGING if row["path"].startswith(("/api/v1/goals", "/api/v1/tasks"))]
+
+
+@pytest.mark.parametrize("whose", ["own", "other's"])
+@pytest.mark.parametrize("row", BELONGING, ids=rows.name_of)
+def test_a_key_of_an_agent_changes_what_belongs_to_that_agent(api, callers, row, whose):
+    agent = callers.keys["key of an agent"]["agent_id"]
+    if whose == "other's":
+        agent = make_record(api, AGENT_ROW, callers.headers("admin"))
+    record = make_record(api, row, callers.headers("admin"), agent_id=agent)
+    answer = call(api, row, callers.headers("key of an agent"), record)
+    if whose == "own":
+        assert answer.status_code not in (401, 403, 404) and answer.status_code < 500, answer.text
+    elif row["path"].endswith(("/complete", "/fail")):  # of what nobody holds
+        assert answer.status_code in (409, 422), answer.text
+    else:
+        assert_problem(answer, 403)
+
+
+@pytest.mark.parametrize("row", [row for row in CHANGING if row["path"].startswith("/api/v1/agents")],
+                         ids=rows.name_of)
+def test_a_key_of_an_agent_changes_no_other_agent(api, callers, row):
+    record = make_record(api, AGENT_ROW, callers.headers("admin"))
+    assert_problem(call(api, row, callers.headers("key of an agent"), record), 403)
