@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "describe/field_schema.h"
+#include "describe/headers.h"
 #include "describe/operation.h"
 #include "describe/policy.h"
 #include "describe/schema_list.h"
@@ -131,10 +132,7 @@ static void put_problem_headers(struct json_writer *w, enum err err)
 	header_put(w, "X-Request-Id", "The request, as the logs name it.");
 	if (err == ERR_UNAUTHORIZED)
 		header_put(w, "WWW-Authenticate", "The scheme that is taken.");
-	if (err == ERR_RATE_LIMITED) {
-		header_put(w, "RateLimit-Policy", "The limits that hold here.");
-		header_put(w, "RateLimit", "What is left of them, and for how long.");
-	}
+	limit_headers_refer(w); /* where the route is limited */
 	if (err == ERR_UNAVAILABLE || err == ERR_RATE_LIMITED)
 		header_put(w, "Retry-After", "Seconds to wait before the next attempt.");
 	json_end(w);
@@ -178,6 +176,14 @@ static void put_problems(struct json_writer *w, const struct route_table *tables
 	json_end(w);
 }
 
+static void put_headers(struct json_writer *w)
+{
+	json_key(w, "headers");
+	json_object(w);
+	limit_headers_put(w);
+	json_end(w);
+}
+
 static void put_schemas(struct json_writer *w, const struct schema_list *schemas)
 {
 	json_key(w, "schemas");
@@ -201,6 +207,7 @@ static void put_document(struct json_writer *w, const struct route_table *tables
 	json_key(w, "components");
 	json_object(w);
 	put_security_schemes(w);
+	put_headers(w);
 	put_problems(w, tables, count);
 	put_schemas(w, schemas);
 	json_end(w);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "describe/field_schema.h"
+#include "describe/headers.h"
 #include "describe/policy.h"
 #include "http/problem.h"
 #include "http/router.h"
@@ -184,25 +185,17 @@ static void open_response(struct json_writer *w, int status)
 	json_key(w, key);
 }
 
-void header_put(struct json_writer *w, const char *name, const char *description)
-{
-	json_key(w, name);
-	json_object(w);
-	json_put_string(w, "description", description);
-	json_key(w, "schema");
-	json_object(w);
-	json_put_string(w, "type", "string");
-	json_end(w);
-	json_end(w);
-}
-
 static void put_headers(struct json_writer *w, const struct route *route)
 {
-	if (!policy_answers_record(route))
+	bool limited = route->rate != RATE_NONE;
+	if (!limited && !policy_answers_record(route))
 		return;
 	json_key(w, "headers");
 	json_object(w);
-	header_put(w, "ETag", "The record's version.");
+	if (limited)
+		limit_headers_refer(w);
+	if (policy_answers_record(route))
+		header_put(w, "ETag", "The record's version.");
 	if (policy_makes_record(route))
 		header_put(w, "Location", "The record's path.");
 	json_end(w);

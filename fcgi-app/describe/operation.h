@@ -10,9 +10,6 @@
 
 void operation_put(struct json_writer *w, const struct route *route, const char *tag);
 
-/* A header of an answer, as a member of the object that is open. */
-void header_put(struct json_writer *w, const char *name, const char *description);
-
 /* "getApiV1HostsById": the method and the path, so that no two are the same. */
 void operation_id(const struct route *route, struct strbuf *out);
 

@@ -91,6 +91,10 @@ class Contract:
             raise Violation("the status is not described")
         if "$ref" in known:
             known = self._responses[known["$ref"].rpartition("/")[2]]
+        unknown = {name for name in answer.headers if "ratelimit" in name.lower()} - \
+            known.get("headers", {}).keys()
+        if unknown:
+            raise Violation(f"the headers {sorted(unknown)} are not described")
         content = known.get("content", {})
         if not content:
             if answer.content:

@@ -53,6 +53,18 @@ def test_every_worker_answers_the_same(stack):
     assert len(tags) == 1
 
 
+def test_limited_routes_say_what_headers_tell_of_it(document):
+    shown = {"RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining",
+             "X-RateLimit-Reset"}
+    assert document["components"]["headers"].keys() == shown
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            answer = next(answer for status, answer in operation["responses"].items()
+                          if status < "400")
+            limited = operation["x-rate-class"] != "none"
+            assert (shown <= answer.get("headers", {}).keys()) == limited, operation["summary"]
+
+
 def test_every_row_is_described_and_nothing_else(document):
     listed = subprocess.run([os.path.join(BUILD, "ziggiectl"), "routes", "--json"], check=True,
                             capture_output=True, text=True, timeout=30).stdout

@@ -84,7 +84,13 @@ static void test_an_operation_says_all_of_its_row(void **state)
 	    "\"schema\":{\"type\":\"string\",\"minLength\":1}},"
 	    "{\"name\":\"limit\",\"in\":\"query\",\"description\":\"How many\","
 	    "\"schema\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}}],"
-	    "\"responses\":{\"200\":{\"description\":\"A toy\",\"content\":{\"application/json\":"
+	    "\"responses\":{\"200\":{\"description\":\"A toy\",\"headers\":{"
+	    "\"RateLimit-Policy\":{\"$ref\":\"#/components/headers/RateLimit-Policy\"},"
+	    "\"RateLimit\":{\"$ref\":\"#/components/headers/RateLimit\"},"
+	    "\"X-RateLimit-Limit\":{\"$ref\":\"#/components/headers/X-RateLimit-Limit\"},"
+	    "\"X-RateLimit-Remaining\":{\"$ref\":\"#/components/headers/X-RateLimit-Remaining\"},"
+	    "\"X-RateLimit-Reset\":{\"$ref\":\"#/components/headers/X-RateLimit-Reset\"}},"
+	    "\"content\":{\"application/json\":"
 	    "{\"schema\":{\"$ref\":\"#/components/schemas/Toy\"}}}},"
 	    "\"400\":{\"$ref\":\"#/components/responses/BadRequest\"},"
 	    "\"401\":{\"$ref\":\"#/components/responses/Unauthorized\"},"
@@ -140,7 +146,7 @@ static void test_who_may_call_it_is_told(void **state)
 static void test_a_status_without_a_body_has_none(void **state)
 {
 	(void)state;
-	static const struct route gone = ROW(HTTP_DELETE, ACCESS_USER, "toys", RATE_READ, BODY_NONE,
+	static const struct route gone = ROW(HTTP_DELETE, ACCESS_USER, "toys", RATE_NONE, BODY_NONE,
 					     .status = 204),
 				  cached = ROW(HTTP_GET, ACCESS_PUBLIC, SCOPE_ANY, RATE_NONE,
 					       BODY_NONE, .answers = &toy, .also = 304),
@@ -187,13 +193,13 @@ static void test_records_have_tags_and_keys(void **state)
 	lacks(out.data, "parameters");
 	render(&make, &out);
 	says(out.data, "\"parameters\":[{\"name\":\"Idempotency-Key\",\"in\":\"header\"");
-	says(out.data, "\"headers\":{\"ETag\":{");
+	says(out.data, "\"ETag\":{\"description\"");
 	says(out.data, "\"Location\":{");
 	says(out.data, "\"409\":");
 	lacks(out.data, "\"412\":");
 	render(&change, &out);
 	says(out.data, "\"type\":\"string\",\"format\":\"uuid\"}},{\"name\":\"If-Match\"");
-	says(out.data, "\"headers\":{\"ETag\":{");
+	says(out.data, "\"ETag\":{\"description\"");
 	says(out.data, "\"409\":");
 	says(out.data, "\"412\":");
 	lacks(out.data, "Location");
@@ -339,6 +345,7 @@ static void test_the_document_has_paths_and_components(void **state)
 		       "{\"size\":{\"type\":\"integer\"}},\"additionalProperties\":false}");
 	says(out.data, "\"Conflict\":{\"description\":");
 	says(out.data, "\"RateLimit\":{\"description\":");
+	says(out.data, "\"RateLimit\":{\"$ref\":\"#/components/headers/RateLimit\"}");
 	lacks(out.data, "PreconditionFailed"); /* no row can fail so */
 	lacks(out.data, "ToyQuery");
 }
