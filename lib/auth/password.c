@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "auth/bcrypt.h"
+#include "auth/guessable.h"
 #include "base/assert.h"
 #include "base/num.h"
 #include "base/utf8.h"
@@ -200,77 +201,6 @@ enum err password_verify(struct password_hasher *h, const char *hash, const char
 	return ERR_OK;
 }
 
-static bool is_common(const char *password)
-{
-	/* Of the lists of leaked passwords, the first that have ten characters or more. */
-	static const char *const common[] = {
-	    "1234567890",
-	    "0123456789",
-	    "0987654321",
-	    "1q2w3e4r5t",
-	    "1qaz2wsx3edc",
-	    "qwertyuiop",
-	    "qwerty12345",
-	    "qwerty123456",
-	    "1234567891",
-	    "12345678910",
-	    "1111111111",
-	    "0000000000",
-	    "9876543210",
-	    "password12",
-	    "password123",
-	    "password1234",
-	    "password12345",
-	    "passw0rd123",
-	    "p@ssw0rd123",
-	    "administrator",
-	    "admin12345",
-	    "admin123456",
-	    "adminadmin",
-	    "letmein123",
-	    "letmein1234",
-	    "welcome123",
-	    "welcome1234",
-	    "changeme123",
-	    "changemenow",
-	    "iloveyou123",
-	    "asdfghjkl1",
-	    "asdfghjkl;",
-	    "zaq12wsxcde3",
-	    "abcdefghij",
-	    "abc1234567",
-	    "q1w2e3r4t5",
-	    "qazwsxedcrfv",
-	    "1q2w3e4r5t6y",
-	    "football123",
-	    "superman123",
-	    "dragon12345",
-	    "princess123",
-	    "sunshine123",
-	    "monkey12345",
-	    "trustno1trustno1",
-	    "ziggieziggie",
-	    "secretpassword",
-	    "passwordpassword",
-	    "correcthorsebatterystaple",
-	};
-	for (size_t i = 0; i < ARRAY_LEN(common); i++) {
-		if (strcasecmp(common[i], password) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* One character over and over, as "aaaaaaaaaa", of however many bytes. */
-static bool is_one_character(const char *password)
-{
-	size_t len = strlen(password), first = utf8_sequence(password, len);
-	for (size_t i = first; i < len; i += first)
-		if (strncmp(password + i, password, first) != 0)
-			return false;
-	return true;
-}
-
 enum err password_acceptable(const char *password, const char *username, struct errmsg *why)
 {
 	size_t len = strlen(password);
@@ -285,7 +215,7 @@ enum err password_acceptable(const char *password, const char *username, struct 
 			       PASSWORD_LEN_MAX);
 	if (strcasecmp(password, username) == 0)
 		return err_set(why, ERR_INVALID, "must not be the user's name");
-	if (is_common(password) || is_one_character(password))
+	if (password_is_guessable(password, username))
 		return err_set(why, ERR_INVALID, "is one of the first that are guessed");
 	return ERR_OK;
 }

@@ -53,8 +53,9 @@ enum err password_verify(struct password_hasher *h, const char *hash, const char
 			 const struct deadline *deadline, bool *matches, struct errmsg *why);
 
 /*
- * Whether it may become somebody's password: long enough, not the name, not one of
- * the commonest; ERR_INVALID with the reason, as a clause behind the field's name.
+ * Whether it may become somebody's password: long enough, not the name, not made of a few
+ * pieces that are guessed as a whole (auth/guessable.h); ERR_INVALID with the reason, as a clause
+ * behind the field's name.
  */
 enum err password_acceptable(const char *password, const char *username, struct errmsg *why);
 
