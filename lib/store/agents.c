@@ -65,12 +65,9 @@ const struct record_kind agents = {
     .field_count = AGENT_FIELDS,
     .computed = computed,
     .join = " LEFT JOIN agent_tasks ON agent_id = id",
-    .orders = orders,
-    .order_count = ARRAY_LEN(orders),
-    .references = references,
-    .reference_count = ARRAY_LEN(references),
-    .children = children,
-    .child_count = ARRAY_LEN(children),
+    RECORD_ROWS(orders, order_count),
+    RECORD_ROWS(references, reference_count),
+    RECORD_ROWS(children, child_count),
     .unique = "did",
 };
 

@@ -33,9 +33,7 @@ const struct record_kind projects = {
     .fields = project_fields,
     .column_count = PROJECT_FIELDS,
     .field_count = PROJECT_FIELDS,
-    .orders = orders,
-    .order_count = ARRAY_LEN(orders),
-    .children = children,
-    .child_count = ARRAY_LEN(children),
+    RECORD_ROWS(orders, order_count),
+    RECORD_ROWS(children, child_count),
     .unique = "name",
 };

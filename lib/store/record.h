@@ -122,6 +122,9 @@ struct record_kind {
 			  struct errmsg *why);
 };
 
+/* A member that is an array of the same name, and the member that counts it. */
+#define RECORD_ROWS(rows, count) .rows = (rows), .count = sizeof(rows) / sizeof((rows)[0])
+
 struct record {
 	const struct record_kind *kind;
 	struct db_value *values; /* kind->field_count */
