@@ -21,7 +21,7 @@ enum err record_audit(struct db_conn *db, const struct audit_entry *by, const ch
 	STRBUF_CLEANUP new = STRBUF_INIT;
 	struct uuid id;
 	const struct record *record = after != NULL ? after : before;
-	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
+	AN_INVARIANT(record != NULL && record_uuid(record, RECORD_ID, &id));
 	if (before != NULL)
 		changes_text(before, after, &old);
 	if (after != NULL)
