@@ -1,5 +1,6 @@
 """/api/agents: imported agents, as the old dashboard reads them."""
 
+import itertools
 import re
 import uuid
 
@@ -13,18 +14,15 @@ pytestmark = pytest.mark.http
 FIELDS = {"id", "uuid", "level", "name", "title", "role", "category", "description", "parent_l1", "parent_l2",
           "status", "filename", "modified"}
 META = {"total", "page", "page_size", "total_pages", "has_next", "has_prev", "next_page", "prev_page"}
+# A first number for ids that no other test has; those of test_import_sqlite.py begin behind them.
+NUMBERS = itertools.count(1000)
 LEGACY_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
-
-
-def number():
-    """A first number for ids that no other test of this run has."""
-    return uuid.uuid4().int % 9000 + 1000
 
 
 @pytest.fixture
 def studio(stack, tmp_path):
     """One L1 with two below it, and three below the first of them; the number in their ids."""
-    n, word = number(), uuid.uuid4().hex
+    n, word = next(NUMBERS), uuid.uuid4().hex
     (tmp_path / "studio.md").write_text(
         f"# L1.{n} Art {word}\n**Title:** Director\n**Role:** Leads\n**Category:** art\n\nLooks at all.\n"
         f"## L2.{n}.1 Painter\nStatus: idle\n## L2.{n}.2 Sculptor\nStatus: suspended\n"

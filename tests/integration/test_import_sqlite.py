@@ -2,6 +2,7 @@
 
 import contextlib
 import crypt
+import itertools
 import os
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ PASSWORD = "an old password"
 HASH = crypt.crypt(PASSWORD, "$2b$04$abcdefghijklmnopqrstuu")  # the least cost, to be quick
 THEN, LATER = "2025-11-08 10:00:00.000000", "2025-11-09 10:00:00.000000"
 FUTURE = "2999-01-01 00:00:00"
+NUMBERS = itertools.count(5000)  # for ids of agents; test_agents_legacy.py has those before
 
 TABLES = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, username VARCHAR, email VARCHAR, hashed_password VARCHAR,
@@ -42,7 +44,7 @@ class Old:
     def __init__(self, path):
         self.path = str(path)
         self.tag = uuid.uuid4().hex[:12]
-        self.n = uuid.uuid4().int % 9000 + 1000
+        self.n = next(NUMBERS)
         self.run(TABLES)
 
     def run(self, script):
