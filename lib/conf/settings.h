@@ -36,7 +36,7 @@ ROW(read_timeout,       DURATION, "10s",     100,   600000,   "",          RELOA
 ROW(write_timeout,      DURATION, "30s",     100,   600000,   "",          RELOAD,  "How long the web server may take none of an answer before the connection is closed.")
 ROW(idle_timeout,       DURATION, "60s",     1000,  3600000,  "",          RELOAD,  "How long a kept connection may wait for its next request; keep it well above the web server's keepalive_timeout.")
 ROW(max_body,           SIZE,     "1M",      1024,  67108864, "",          RELOAD,  "Largest request body; larger ones are refused with 413.")
-ROW(queue_target,       DURATION, "100ms",   1,     60000,    "",          RELOAD,  "Time in the queue that is tolerated; when every request of queue_interval waited longer, those over twice this time are refused.")
+ROW(queue_target,       DURATION, "200ms",   1,     60000,    "",          RELOAD,  "Time in the queue that is tolerated; when every request of queue_interval waited longer, those over twice this time are refused.")
 ROW(queue_interval,     DURATION, "500ms",   10,    60000,    "",          RELOAD,  "How long the queue must stay over queue_target before requests are refused.")
 
 /* Database */
