@@ -24,6 +24,7 @@ const struct route_table route_tables[] = {
     {goal_routes, &goal_route_count, "goals", "What is to be reached, and by whom."},
     {plan_routes, &plan_route_count, "plans", "The tasks that are to reach a goal."},
     {task_routes, &task_route_count, "tasks", "Work that agents take, each by one at a time."},
+    {job_routes, &job_route_count, "jobs", "Background work: how far it is, and what came of it."},
     {cache_routes, &cache_route_count, "cache", "What is cached, and dropping it."},
     {performance_routes, &performance_route_count, "performance",
      "How long requests and statements take."},

@@ -1,6 +1,7 @@
 /*
  * ziggie-jobs: samples the host for all workers, says in the database that it is
- * here, and does the chores there.  ziggied starts and watches it; it ends with ziggied.
+ * here, and does there what nobody waits for: the schedule and background jobs.  ziggied starts and
+ * watches it; it ends with ziggied.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,12 +18,17 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "cache/cache.h"
-#include "chores.h"
 #include "conf/conf.h"
 #include "presence.h"
 #include "program/program.h"
+#include "runner.h"
 #include "sampler.h"
+#include "scheduler.h"
 #include "shm/scoreboard.h"
+#include "work.h"
+
+/* Who counts where in the scoreboard; the sampler has the first. */
+enum { SCHEDULER_SLOT = 1, SLOTS };
 
 static const char help[] =
     "Usage: ziggie-jobs [--config FILE] [--SETTING=VALUE]...\n"
@@ -62,7 +68,7 @@ static enum err claim_row(struct scoreboard *board, struct errmsg *why)
 {
 	const struct scoreboard_claim claim = {.program = PROGRAM_JOBS,
 					       .generation = program_told("ZIGGIE_GENERATION", 0),
-					       .others = 1};
+					       .others = SLOTS};
 	return scoreboard_claim(board, &claim, why);
 }
 
@@ -94,7 +100,8 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 	struct cache *cache = NULL;
 	struct sampler *sampler = NULL;
 	struct presence *presence = NULL;
-	struct chores *chores = NULL;
+	struct scheduler *scheduler = NULL;
+	struct runner *runner = NULL;
 	const struct cache_options cache_options = cache_options_from_conf(conf);
 	enum err err = log_start_flusher(why);
 	if (err == ERR_OK)
@@ -108,7 +115,9 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 	if (err == ERR_OK)
 		err = presence_start(conf, &presence, why);
 	if (err == ERR_OK)
-		err = chores_start(conf, &chores, why);
+		err = scheduler_start(conf, board, SCHEDULER_SLOT, &scheduler, why);
+	if (err == ERR_OK)
+		err = runner_start(conf, job_work, JOB_TYPES, &runner, why);
 	if (err == ERR_OK) {
 		scoreboard_set_state(board, STATE_READY);
 		LOG_EVENT(LOG_INFO, "started", LOG_STR("version", PACKAGE_VERSION),
@@ -120,7 +129,8 @@ static enum err work_until_told(const struct conf *conf, struct errmsg *why)
 		program_exit_at_next_signal(&taken);
 		LOG_EVENT(LOG_INFO, "stopped", LOG_STR("host", conf_host_id(conf)));
 	}
-	chores_stop(chores);
+	runner_stop(runner);
+	scheduler_stop(scheduler);
 	presence_stop(presence);
 	sampler_stop(sampler);
 	cache_free(cache);

@@ -50,6 +50,8 @@ extern const size_t goal_route_count;
 extern const struct route performance_routes[];
 extern const size_t performance_route_count;
 
+extern const struct route job_routes[];
+extern const size_t job_route_count;
 extern const struct route plan_routes[];
 extern const size_t plan_route_count;
 

@@ -146,7 +146,7 @@ static enum err open_session(struct http_request *r, struct session *session, st
 		return err;
 	err = db_transaction(db, add_session, session, why);
 	if (err == ERR_OK && auth_cleaning_due(r->app->auth, CLEANING_INTERVAL_MS))
-		(void)tokens_remove_expired(db, CLEANING_BATCH, NULL);
+		(void)tokens_remove_expired(db, CLEANING_BATCH, NULL, NULL);
 	http_db_return(r, db);
 	return err;
 }
@@ -310,7 +310,7 @@ static enum err post_ws_ticket(struct http_request *r, struct http_response *res
 		return err;
 	err = db_transaction(db, add_ticket, &ticket, why);
 	if (err == ERR_OK && auth_cleaning_due(r->app->auth, CLEANING_INTERVAL_MS))
-		(void)tickets_remove_expired(db, CLEANING_BATCH, NULL);
+		(void)tickets_remove_expired(db, CLEANING_BATCH, NULL, NULL);
 	http_db_return(r, db);
 	if (err != ERR_OK)
 		return err;

@@ -17,7 +17,6 @@
 #include "host/service.h"
 #include "shm/scoreboard.h"
 #include "store/api_keys.h"
-#include "store/audit.h"
 #include "store/migrate.h"
 
 enum {
@@ -25,8 +24,6 @@ enum {
 	CHECK_EVERY_MS = 10000, /* while the database is trusted; every round while it is not */
 	CHECK_LIMIT_MS = 2000,
 	USED_KEYS_A_ROUND = 64,
-	CLEAN_EVERY_MS = 10000,
-	CLEAN_BATCH = 500,
 	GIVE_BACK_EVERY_MS = 30000,
 };
 
@@ -38,7 +35,6 @@ struct upkeep {
 	pthread_cond_t wake;
 	bool stop;
 	int64_t next_check_ns;
-	int64_t next_cleaning_ns;
 	int64_t next_give_back_ns;
 	struct errmsg last_complaint;
 };
@@ -146,22 +142,6 @@ static void note_used_keys(const struct upkeep *u)
 	db_pool_return(u->w->app.pool, db);
 }
 
-/* A few of the rows that are too old; all workers of all hosts share the work. */
-static void clean_audit(struct upkeep *u, int64_t now)
-{
-	if (now < u->next_cleaning_ns)
-		return;
-	u->next_cleaning_ns = now + CLEAN_EVERY_MS * NS_PER_MS;
-	int64_t retention_us = conf_number(u->w->app.conf, audit_retention) * US_PER_MS;
-	struct deadline limit = deadline_in_ms(CHECK_LIMIT_MS);
-	struct db_conn *db;
-	/* What fails is tried again next time. */
-	if (db_pool_borrow(u->w->app.pool, &limit, "upkeep", &db, NULL) != ERR_OK)
-		return;
-	(void)audit_remove_before(db, clock_wall_us() - retention_us, CLEAN_BATCH, NULL);
-	db_pool_return(u->w->app.pool, db);
-}
-
 /* Says a complaint once, and once more when it is over. */
 static void judge_database(struct upkeep *u)
 {
@@ -210,8 +190,6 @@ static void run_round(struct upkeep *u)
 	int64_t now = clock_mono_ns();
 	give_back_memory(u, now);
 	scoreboard_set_rss(board, host_own_rss());
-	if (atomic_load(&u->w->app.database_trusted))
-		clean_audit(u, now);
 	if (now < u->next_check_ns && atomic_load(&u->w->app.database_trusted))
 		return;
 	judge_database(u);

@@ -72,6 +72,11 @@ ROW(heartbeat_interval, DURATION, "10s",     1000,  60000,    "",          RELOA
 ROW(proc_root,          PATH,     "/proc",   1,     4095,     "",          RELOAD,  "Where the process file system is mounted.")
 ROW(sys_root,           PATH,     "/sys",    1,     4095,     "",          RELOAD,  "Where sysfs is mounted.")
 
+/* Background jobs */
+ROW(job_threads,        UINT,     "2",       1,     16,       "threads",   RELOAD,  "Background jobs that this host runs at once. ziggie-jobs of each host takes so many database connections and two more from db_reserve, twice as many during a reload.")
+ROW(job_lease,          DURATION, "15s",     3000,  600000,   "",          RELOAD,  "When a host that runs a job, or is the scheduler, has not been heard of for so long, another takes over.")
+ROW(job_retention,      DURATION, "720h",    3600000, 315360000000, "",    RELOAD,  "How long jobs that have ended are kept.")
+
 /* Accounts */
 ROW(token_lifetime,     DURATION, "24h",     60000, 31536000000, "",       RELOAD,  "Lifetime of a login token.")
 ROW(token_cache_ttl,    DURATION, "1s",      0,     60000,    "",          RELOAD,  "How long a worker trusts a token without asking the database.")

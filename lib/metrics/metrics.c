@@ -137,17 +137,24 @@ static void requests(const struct page *p, const struct scoreboard_totals *t)
 	histogram(p, "ziggie_queue_duration_seconds", "", &t->queue);
 }
 
-/* Metrics in seconds are kept in microseconds. */
-static void counter_sample(const struct page *p, const struct scoreboard_value_row *row,
-			   uint64_t value)
+/* "..._seconds", and "..._seconds_total" too. */
+static bool is_in_seconds(const char *metric)
 {
-	if (strstr(row->metric, "_seconds_") == NULL) {
-		sample(p, row->metric, row->labels, (int64_t)value);
+	const char *unit = strstr(metric, "_seconds");
+	return unit != NULL && (unit[8] == '\0' || unit[8] == '_');
+}
+
+/* Metrics in seconds are kept in microseconds. */
+static void value_sample(const struct page *p, const struct scoreboard_value_row *row,
+			 int64_t value)
+{
+	if (!is_in_seconds(row->metric)) {
+		sample(p, row->metric, row->labels, value);
 		return;
 	}
 	strbuf_adds(p->out, row->metric);
 	strbuf_addc(p->out, ' ');
-	seconds(p->out, (int64_t)value * NS_PER_US);
+	seconds(p->out, value * NS_PER_US);
 	strbuf_addc(p->out, '\n');
 }
 
@@ -159,14 +166,14 @@ static void values(const struct page *p, const struct scoreboard_totals *t)
 		if (strcmp(last, row->metric) != 0)
 			family(p, row->metric, "counter", row->help);
 		last = row->metric;
-		counter_sample(p, row, t->counters[i]);
+		value_sample(p, row, (int64_t)t->counters[i]);
 	}
 	for (size_t i = 0; i < GAUGE_COUNT; i++) {
 		const struct scoreboard_value_row *row = &scoreboard_gauge_rows[i];
 		if (strcmp(last, row->metric) != 0)
 			family(p, row->metric, "gauge", row->help);
 		last = row->metric;
-		sample(p, row->metric, row->labels, t->gauges[i]);
+		value_sample(p, row, t->gauges[i]);
 	}
 }
 

@@ -45,7 +45,7 @@
 #include "base/error.h"
 
 /* Changes whenever the meaning of a byte in the shared memory changes. */
-#define SCOREBOARD_VERSION 3
+#define SCOREBOARD_VERSION 4
 
 enum {
 	SCOREBOARD_ROUTES = 256,

@@ -87,6 +87,10 @@ GAUGE(cache_l1_bytes,        "ziggie_cache_bytes", "tier=\"l1\"", "Memory of cac
 GAUGE(cache_l1_entries,      "ziggie_cache_entries", "tier=\"l1\"", "Cached values.")
 GAUGE(token_entries,         "ziggie_cache_entries", "tier=\"tokens\"", "Cached values.")
 GAUGE(cache_unavailable,     "ziggie_cache_unavailable", "", "Processes that memcached does not answer.")
+GAUGE(jobs_queued,           "ziggie_jobs", "status=\"queued\"", "Background jobs, on the host that is the scheduler; 0 on the others.")
+GAUGE(jobs_running,          "ziggie_jobs", "status=\"running\"", "Background jobs, on the host that is the scheduler; 0 on the others.")
+GAUGE(jobs_dead,             "ziggie_jobs", "status=\"dead\"", "Background jobs, on the host that is the scheduler; 0 on the others.")
+GAUGE(jobs_oldest_us,        "ziggie_jobs_oldest_due_seconds", "", "How long the oldest queued job has been due, on the host that is the scheduler.")
 
 #undef COUNTER
 #undef GAUGE

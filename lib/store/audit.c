@@ -216,10 +216,11 @@ enum err audit_list(struct db_conn *db, struct arena *arena, const struct audit_
 	return read_total(db, arena, query, out, why);
 }
 
-enum err audit_remove_before(struct db_conn *db, int64_t wall_us, unsigned most, struct errmsg *why)
+enum err audit_remove_before(struct db_conn *db, int64_t wall_us, unsigned most, uint64_t *removed,
+			     struct errmsg *why)
 {
 	const struct uuid first = first_id_of(wall_us);
 	return db_exec(db, "DELETE FROM audit WHERE id < ? ORDER BY id LIMIT ?",
-		       DB_BINDS(db_blob(first.bytes, sizeof(first.bytes)), db_u64(most)), NULL,
+		       DB_BINDS(db_blob(first.bytes, sizeof(first.bytes)), db_u64(most)), removed,
 		       why);
 }

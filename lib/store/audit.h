@@ -76,7 +76,7 @@ struct strbuf;
 void audit_list_sql(const struct audit_query *query, struct strbuf *out);
 
 /* Deletes at most `most` rows from before that time, the oldest first. */
-enum err audit_remove_before(struct db_conn *db, int64_t wall_us, unsigned most,
+enum err audit_remove_before(struct db_conn *db, int64_t wall_us, unsigned most, uint64_t *removed,
 			     struct errmsg *why);
 
 #endif

@@ -122,9 +122,9 @@ enum err idempotency_drop(struct db_conn *db, const struct idempotency *a, struc
 }
 
 enum err idempotency_remove_old(struct db_conn *db, int64_t wall_us, unsigned most,
-				struct errmsg *why)
+				uint64_t *removed, struct errmsg *why)
 {
 	return db_exec(db,
 		       "DELETE FROM idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?",
-		       DB_BINDS(db_time(wall_us), db_u64(most)), NULL, why);
+		       DB_BINDS(db_time(wall_us), db_u64(most)), removed, why);
 }

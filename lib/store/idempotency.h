@@ -55,6 +55,6 @@ enum err idempotency_drop(struct db_conn *db, const struct idempotency *attempt,
 			  struct errmsg *why);
 /* Forgets at most so many answers that are older than wall_us. */
 enum err idempotency_remove_old(struct db_conn *db, int64_t wall_us, unsigned most,
-				struct errmsg *why);
+				uint64_t *removed, struct errmsg *why);
 
 #endif

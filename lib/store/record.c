@@ -297,19 +297,23 @@ static enum err explain_conflict(struct db_conn *db, const struct record *record
 		       kind->unique != NULL ? kind->unique : "key");
 }
 
+enum err record_count(struct db_conn *db, const struct record_kind *kind, unsigned shard,
+		      int64_t change, struct errmsg *why)
+{
+	static const char sql[] =
+	    "INSERT INTO record_counts (kind, shard, records) VALUES (?, ?, ?)"
+	    " ON DUPLICATE KEY UPDATE records = records + VALUES(records)";
+	return db_exec(db, sql, DB_BINDS(db_text(kind->name), db_u64(shard), db_i64(change)), NULL,
+		       why);
+}
+
 static enum err count(struct db_conn *db, const struct record *record, int change,
 		      struct errmsg *why)
 {
 	enum { SHARDS = 32 };
-	static const char sql[] =
-	    "INSERT INTO record_counts (kind, shard, records) VALUES (?, ?, ?)"
-	    " ON DUPLICATE KEY UPDATE records = records + VALUES(records)";
 	struct uuid id;
 	AN_INVARIANT(record_uuid(record, RECORD_ID, &id));
-	unsigned shard = id.bytes[sizeof(id.bytes) - 1] % SHARDS;
-	return db_exec(db, sql,
-		       DB_BINDS(db_text(record->kind->name), db_u64(shard), db_i64(change)), NULL,
-		       why);
+	return record_count(db, record->kind, id.bytes[sizeof(id.bytes) - 1] % SHARDS, change, why);
 }
 
 enum err record_tally(struct db_conn *db, const struct record *from, const struct record *to,

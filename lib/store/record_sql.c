@@ -86,3 +86,11 @@ enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_
 		return err_set(why, ERR_NOMEM, "out of memory for a statement");
 	return db_exec(db, sql->data, binds, bind_count, affected, why);
 }
+
+enum err sql_now(struct db_conn *db, struct arena *arena, int64_t *out, struct errmsg *why)
+{
+	struct db_result row;
+	enum err err = db_query(db, arena, "SELECT UTC_TIMESTAMP(6)", DB_NO_BINDS, &row, why);
+	*out = err == ERR_OK ? db_col_time_us(&row, 0, 0) : 0;
+	return err;
+}

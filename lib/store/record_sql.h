@@ -27,6 +27,13 @@ enum err sql_query(struct db_conn *db, struct arena *arena, const struct strbuf 
 enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
 		  size_t bind_count, uint64_t *affected, struct errmsg *why);
 
+/* The time of the database, the only clock that all hosts share; microseconds since 1970. */
+enum err sql_now(struct db_conn *db, struct arena *arena, int64_t *out, struct errmsg *why);
+
+/* So many records more, or fewer, in the total of a kind, which is the sum of its shards. */
+enum err record_count(struct db_conn *db, const struct record_kind *kind, unsigned shard,
+		      int64_t change, struct errmsg *why);
+
 enum err record_of_row(const struct db_result *rows, size_t row, const struct record_kind *kind,
 		       struct arena *arena, struct record *out, struct errmsg *why);
 

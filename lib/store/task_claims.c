@@ -12,16 +12,6 @@
 #include "store/record_sql.h"
 #include "store/tasks.h"
 
-static enum err database_now(struct db_conn *db, struct arena *arena, int64_t *out,
-			     struct errmsg *why)
-{
-	struct db_result row;
-	enum err err = db_query(db, arena, "SELECT UTC_TIMESTAMP(6)", DB_NO_BINDS, &row, why);
-	if (err == ERR_OK)
-		*out = db_col_time_us(&row, 0, 0);
-	return err;
-}
-
 /* Among those that are meant for the agent, or for nobody; *rows is empty when there is none. */
 static enum err next_ready(struct db_conn *db, struct arena *arena, const struct task_claim *claim,
 			   bool own, struct db_result *rows, struct errmsg *why)
@@ -66,7 +56,7 @@ enum err tasks_claim(struct db_conn *db, struct arena *arena, const struct task_
 	memcpy(agent, claim->agent_id.bytes, sizeof(claim->agent_id.bytes));
 	enum err err = lock_next(db, arena, claim, from, why);
 	if (err == ERR_OK)
-		err = database_now(db, arena, &now_us, why);
+		err = sql_now(db, arena, &now_us, why);
 	if (err == ERR_OK)
 		err = record_change(arena, from, nothing, to, why);
 	if (err != ERR_OK)

@@ -47,9 +47,10 @@ enum err tickets_take(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN]
 	return err;
 }
 
-enum err tickets_remove_expired(struct db_conn *db, unsigned most, struct errmsg *why)
+enum err tickets_remove_expired(struct db_conn *db, unsigned most, uint64_t *removed,
+				struct errmsg *why)
 {
 	return db_exec(db,
 		       "DELETE FROM ws_tickets WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
-		       DB_BINDS(db_time(clock_wall_us()), db_u64(most)), NULL, why);
+		       DB_BINDS(db_time(clock_wall_us()), db_u64(most)), removed, why);
 }

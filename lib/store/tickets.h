@@ -25,6 +25,7 @@ enum err tickets_take(struct db_conn *db, const uint8_t digest[TOKEN_DIGEST_LEN]
 		      struct principal *out, struct errmsg *why);
 
 /* Deletes at most `most` that are too old. */
-enum err tickets_remove_expired(struct db_conn *db, unsigned most, struct errmsg *why);
+enum err tickets_remove_expired(struct db_conn *db, unsigned most, uint64_t *removed,
+				struct errmsg *why);
 
 #endif

@@ -81,8 +81,9 @@ enum err tokens_remove_others_of(struct db_conn *db, const struct uuid *user_id,
 		       NULL, why);
 }
 
-enum err tokens_remove_expired(struct db_conn *db, unsigned most, struct errmsg *why)
+enum err tokens_remove_expired(struct db_conn *db, unsigned most, uint64_t *removed,
+			       struct errmsg *why)
 {
 	return db_exec(db, "DELETE FROM tokens WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
-		       DB_BINDS(db_time(clock_wall_us()), db_u64(most)), NULL, why);
+		       DB_BINDS(db_time(clock_wall_us()), db_u64(most)), removed, why);
 }

@@ -32,6 +32,7 @@ enum err tokens_remove_others_of(struct db_conn *db, const struct uuid *user_id,
 				 const uint8_t kept[TOKEN_DIGEST_LEN], struct errmsg *why);
 
 /* Deletes at most `most` that have expired. */
-enum err tokens_remove_expired(struct db_conn *db, unsigned most, struct errmsg *why);
+enum err tokens_remove_expired(struct db_conn *db, unsigned most, uint64_t *removed,
+			       struct errmsg *why);
 
 #endif

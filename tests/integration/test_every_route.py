@@ -85,6 +85,31 @@ REQUESTS["POST", "/api/v1/tasks/claim"] = lambda api, token: {
 REQUESTS["POST", "/api/v1/tasks/{id}/complete"] = {"json": {}}
 REQUESTS["POST", "/api/v1/tasks/{id}/fail"] = {"json": {"error": "a reason"}}
 
+def job_type_at_rest(api, token):
+    """Of a type, one job at a time is queued or runs."""
+    def none():
+        jobs = api.get("/api/v1/jobs?job_type=remove-old-jobs", token).json()["items"]
+        return all(job["completed_at"] for job in jobs)
+    wait_for(none, 30, "the end of the jobs")
+    return "remove-old-jobs"
+
+
+REQUESTS["POST", "/api/v1/jobs"] = lambda api, token: {
+    "json": {"job_type": job_type_at_rest(api, token)}}
+
+
+def cancelled_job(api, token):
+    """A job that was cancelled before it was done, which takes one or the other try."""
+    def attempt():
+        made = api.post("/api/v1/jobs", token, json={"job_type": job_type_at_rest(api, token)})
+        if made.status_code != 201:
+            return None
+        path = "/api/v1/jobs/" + made.json()["id"]
+        api.post(path + "/cancel", token)
+        return api.get(path, token).json()["status"] == "cancelled" and made.json()["id"]
+    return wait_for(attempt, 30, "a cancelled job")
+
+
 def api_key(api, token):
     made = api.post("/api/v1/api-keys", token, json={"name": "a key", "scopes": ["agents:read"]})
     assert made.status_code == 201, made.text
@@ -96,6 +121,7 @@ IDS = {
     "/api/v1/hosts/": lambda api, token: socket.gethostname(),
     "/api/agents/": functools.partial(record, "/api/v1/agents"),
     "/api/v1/api-keys/": api_key,
+    "/api/v1/jobs/": cancelled_job,
     "/api/auth/users/": lambda api, token: user(api, token)["id"],
     "/api/v1/tasks/{id}/complete": claimed_task,
     "/api/v1/tasks/{id}/fail": claimed_task,

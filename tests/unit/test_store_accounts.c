@@ -186,9 +186,9 @@ static void test_expired_tokens_go_in_batches(void **state)
 	uint8_t digest[TOKEN_DIGEST_LEN];
 	for (uint8_t i = 1; i <= 10; i++)
 		add_token(f, i, i <= 7 ? -i : 60 * US_PER_S, digest);
-	assert_int_equal(tokens_remove_expired(f->db, 5, NULL), ERR_OK);
+	assert_int_equal(tokens_remove_expired(f->db, 5, NULL, NULL), ERR_OK);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.tokens"), 5);
-	assert_int_equal(tokens_remove_expired(f->db, 5, NULL), ERR_OK);
+	assert_int_equal(tokens_remove_expired(f->db, 5, NULL, NULL), ERR_OK);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.tokens"), 3);
 	assert_int_equal(tokens_remove_all_of(f->db, &f->bob.id, NULL), ERR_OK);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.tokens"), 0);

@@ -312,7 +312,7 @@ static void test_a_ticket_ends_with_time_and_session(void **state)
 	assert_int_equal(tickets_add(f->db, late, session, long_ago, NULL), ERR_OK);
 	assert_int_equal(tickets_take(f->db, late, &principal, NULL), ERR_UNAUTHORIZED);
 	assert_int_equal(tickets_add(f->db, orphan, session, clock_wall_us(), NULL), ERR_OK);
-	assert_int_equal(tickets_remove_expired(f->db, 10, NULL), ERR_OK);
+	assert_int_equal(tickets_remove_expired(f->db, 10, NULL, NULL), ERR_OK);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.ws_tickets"), 1);
 	assert_int_equal(tokens_remove(f->db, session, NULL), ERR_OK);
 	assert_int_equal(tickets_take(f->db, orphan, &principal, NULL), ERR_UNAUTHORIZED);

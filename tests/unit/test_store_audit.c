@@ -232,9 +232,11 @@ static void test_old_rows_go_a_few_at_a_time(void **state)
 {
 	for (int i = 0; i < 5; i++)
 		add_entry(*state, "anna", "task", NULL);
-	assert_int_equal(audit_remove_before(*state, clock_wall_us() - US_PER_S, 9, NULL), ERR_OK);
+	assert_int_equal(audit_remove_before(*state, clock_wall_us() - US_PER_S, 9, NULL, NULL),
+			 ERR_OK);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.audit"), 5);
-	assert_int_equal(audit_remove_before(*state, clock_wall_us() + US_PER_S, 3, NULL), ERR_OK);
+	assert_int_equal(audit_remove_before(*state, clock_wall_us() + US_PER_S, 3, NULL, NULL),
+			 ERR_OK);
 	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.audit"), 2);
 }
 

@@ -13,6 +13,7 @@
 #include "store/agents.h"
 #include "store/goals.h"
 #include "store/idempotency.h"
+#include "store/jobs.h"
 #include "store/migrate.h"
 #include "store/plans.h"
 #include "store/projects.h"
@@ -21,7 +22,8 @@
 
 enum { PATIENCE_MS = 20000 };
 
-static const struct record_kind *const kinds[] = {&agents, &projects, &goals, &plans, &tasks};
+static const struct record_kind *const kinds[] = {&agents, &projects, &goals,
+						  &plans,  &tasks,    &jobs};
 
 static struct {
 	struct db_conn *db;
@@ -211,10 +213,11 @@ static void test_old_answers_are_forgotten(void **state)
 	bool kept;
 	assert_int_equal(reserve(&a, 1000000, &kept, &found), ERR_OK);
 	assert_int_equal(idempotency_keep(fixture.db, &a, &answer, NULL), ERR_OK);
-	assert_int_equal(idempotency_remove_old(fixture.db, 1, 10, NULL), ERR_OK);
+	assert_int_equal(idempotency_remove_old(fixture.db, 1, 10, NULL, NULL), ERR_OK);
 	assert_int_equal(reserve(&a, 1000000, &kept, &found), ERR_OK);
 	assert_true(kept);
-	assert_int_equal(idempotency_remove_old(fixture.db, INT64_C(1) << 52, 10, NULL), ERR_OK);
+	assert_int_equal(idempotency_remove_old(fixture.db, INT64_C(1) << 52, 10, NULL, NULL),
+			 ERR_OK);
 	assert_int_equal(reserve(&a, 1000000, &kept, &found), ERR_OK);
 	assert_false(kept);
 }
