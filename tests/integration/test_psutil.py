@@ -5,7 +5,6 @@ import ctypes
 import itertools
 import multiprocessing
 import os
-import signal
 import socket
 import subprocess
 import time
