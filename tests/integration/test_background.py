@@ -10,6 +10,7 @@ import pytest
 from harness import RunningStack, wait_for
 
 JOBS = "/api/v1/jobs"
+THREADS = 2  # job_threads
 OVER = ("completed", "failed", "dead", "cancelled")
 
 
@@ -168,27 +169,37 @@ def test_a_dead_job_is_seen_and_queued_again(ground, api, sql):
 
 @pytest.mark.concurrency
 def test_killed_under_load_each_job_is_done_once_or_seen_to_have_failed(ground, api, sql):
+    """A locked table keeps in their middle those that are being done when it is killed."""
     wait_for(lambda: idle(sql), 30, "rest")
     ids = put_off(sql, 80)
-    sql("UPDATE jobs SET run_after = '2020-01-01', max_attempts = 50 WHERE status = 'queued'")
     stop = threading.Event()
 
     def ask():
         client = ground.api()
         while not stop.is_set():
             client.get(JOBS, ground.token())
+
+    def begun():
+        return sql("SELECT COALESCE(SUM(attempts), 0) FROM jobs")[0][0]
     load = threading.Thread(target=ask)
     load.start()
     try:
-        for _ in range(3):
-            wait_for(lambda: sql("SELECT COUNT(*) FROM jobs WHERE status = 'running'")[0][0], 20)
-            ground.kill("ziggie-jobs", signal.SIGKILL)
+        with ground.database() as other, other.cursor() as holder:
+            holder.execute("LOCK TABLES plans WRITE")
+            before = begun()
+            sql("UPDATE jobs SET run_after = '2020-01-01', max_attempts = 50"
+                " WHERE status = 'queued'")
+            for kills in range(3):
+                wait_for(lambda: begun() == before + (kills + 1) * THREADS, 20, "jobs being done")
+                ground.kill("ziggie-jobs", signal.SIGKILL)
+            holder.execute("UNLOCK TABLES")
         wait_for(lambda: idle(sql), 60, "the end of all jobs")
     finally:
         stop.set()
         load.join()
     jobs = [expect(api.get(f"{JOBS}/{identity}", ground.token())) for identity in ids]
     assert {job["status"] for job in jobs} == {"completed"}
+    assert sum(job["attempts"] for job in jobs) == len(ids) + 3 * THREADS
     assert all(job["completed_at"] and "plans" in job["result"] for job in jobs)
 
 

@@ -11,13 +11,16 @@ def boot_id():
 
 
 def _stat(pid):
-    """(state, session, start time in ticks) of a process, or None."""
+    """(whether it lives, session, start time in ticks) of a process, or None.
+
+    One whose first thread has ended lives until the others have: only then are its files closed.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as f:
             fields = f.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return fields[0].decode(), int(fields[3]), int(fields[19])
+    return fields[0] not in (b"Z", b"X") or int(fields[17]) > 1, int(fields[3]), int(fields[19])
 
 
 def start_time(pid):
@@ -28,7 +31,7 @@ def start_time(pid):
 
 def is_alive(pid, started):
     stat = _stat(pid)
-    return stat is not None and stat[2] == started and stat[0] not in "ZX"
+    return stat is not None and stat[2] == started and stat[0]
 
 
 def session_members(leader, started):
@@ -45,7 +48,7 @@ def session_members(leader, started):
         if not name.isdigit():
             continue
         stat = _stat(int(name))
-        if stat and stat[1] == leader and stat[2] >= started and stat[0] not in "ZX":
+        if stat and stat[1] == leader and stat[2] >= started and stat[0]:
             members.append(int(name))
     return sorted(members, key=lambda pid: (pid != leader, pid))
 
