@@ -229,16 +229,27 @@ static enum next serve(struct engine_thread *t, struct connection *conn)
 	return send_output(t, conn);
 }
 
+/*
+ * Has this thread serve one that has a place, after those that it was to serve already: none of
+ * them waits in a queue any more, so nothing else would see that one is passed over.
+ */
+static void serve_later(struct engine_thread *t, struct connection *conn)
+{
+	struct connection **end = &t->ready;
+	while (*end != NULL)
+		end = &(*end)->next;
+	conn->next = NULL;
+	*end = conn;
+}
+
 /* Serves one that has a place, and keeps whoever takes the place over for later. */
 static enum next serve_admitted(struct engine_thread *t, struct connection *conn)
 {
 	enum route_weight weight = conn->input.weight;
 	enum next next = serve(t, conn);
 	struct connection *heir = admission_leave(&t->engine->admission, weight);
-	if (heir != NULL) {
-		heir->next = t->ready;
-		t->ready = heir;
-	}
+	if (heir != NULL)
+		serve_later(t, heir);
 	return next;
 }
 
@@ -265,12 +276,10 @@ static enum next handle_request(struct engine_thread *t, struct connection *conn
 	if (conn->input.refused != ERR_OK || conn->input.weight == WEIGHT_LIGHT)
 		return serve(t, conn);
 	struct connection *admitted = admission_enter(&e->admission, conn, conn->first_byte_ns);
-	if (admitted == conn)
+	if (admitted == conn && t->ready == NULL)
 		return serve_admitted(t, conn);
-	if (admitted != NULL) {
-		admitted->next = t->ready;
-		t->ready = admitted;
-	}
+	if (admitted != NULL)
+		serve_later(t, admitted);
 	return NEXT_GONE;
 }
 

@@ -7,6 +7,7 @@
 /* clang-format on */
 
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -232,6 +233,36 @@ static void test_codel_looks_at_the_luckiest_of_an_interval(void **state)
 	assert_false(codel_refuses(&c, 500, now + 5000));
 }
 
+/* Who took over a place waits in no queue any more; the thread must not pass it over. */
+static void test_a_busy_connection_does_not_keep_its_thread_from_others(void **state)
+{
+	(void)state;
+	enum { MORE = 30 };
+	struct toy t;
+	toy_init(&t);
+	t.config.threads = 4; /* one place for a heavy request, two in all */
+	toy_start(&t);
+	int busy = peer_connect(t.path);
+	int other = peer_connect(t.path);
+	toy_send(busy, "h wait");
+	toy_wait_for_waiting(&t, 1);
+	toy_send(other, "h nth");
+	toy_wait_for_stat(&engine_stats(t.engine)->parked_heavy, 1);
+	for (int i = 0; i < MORE; i++)
+		toy_send(busy, "n nth");
+	toy_open_gate(&t);
+	toy_expect_answer(busy, "waited");
+	toy_expect_answer(other, "after 1");
+	for (int i = 0; i < MORE; i++) {
+		char after[32];
+		snprintf(after, sizeof(after), "after %d", 2 + i);
+		toy_expect_answer(busy, after);
+	}
+	close(busy);
+	close(other);
+	toy_stop(&t);
+}
+
 /* Clients of all weights at once: whoever is parked must be woken. */
 struct client {
 	pthread_t id;
@@ -346,6 +377,7 @@ int main(void)
 	    cmocka_unit_test(test_a_hang_up_ends_an_idle_connection),
 	    cmocka_unit_test(test_old_requests_are_shed_once_the_queue_stands),
 	    cmocka_unit_test(test_codel_looks_at_the_luckiest_of_an_interval),
+	    cmocka_unit_test(test_a_busy_connection_does_not_keep_its_thread_from_others),
 	    cmocka_unit_test(test_nobody_is_forgotten_under_load),
 	    cmocka_unit_test(test_a_place_given_back_is_never_overlooked),
 	};

@@ -108,6 +108,8 @@ static void toy_serve(void *context, struct http_thread *thread, const struct ht
 	} else if (is_verb(&order, "wait") || is_verb(&order, "due")) {
 		wait_at_gate(t, order.weight);
 		strbuf_adds(body, "waited");
+	} else if (is_verb(&order, "nth")) {
+		strbuf_addf(body, "after %u", atomic_load(&t->served));
 	} else if (is_verb(&order, "age")) {
 		strbuf_adds(body, "fresh");
 	} else {

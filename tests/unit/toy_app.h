@@ -7,6 +7,7 @@
  *	"h wait"      heavy; answers "waited" once the gate is open
  *	"n age 300"   normal; came to the web server 300 ms ago; answers "fresh"
  *	"n due 300"   like wait, with a deadline in 300 ms
+ *	"n nth"       normal; answers "after <how many were served before>"
  *
  * A request that is refused answers the error's name.
  */
