@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "json/writer.h"
+#include "store/agent_tasks_check.h"
 #include "store/agents.h"
 #include "store/audit.h"
 #include "store/goals.h"
@@ -108,26 +109,57 @@ static enum err remove_old_jobs(struct job_run *run, struct strbuf *result, stru
 	return remove_each(run, &removal, 1, result, why);
 }
 
-/* Totals */
+/* What is counted beside the records that are counted */
+
+static const struct record_kind *const counted[] = {&agents, &projects, &goals,
+						    &plans,  &tasks,    &jobs};
+enum { AGENTS_A_PORTION = 100, COUNT_STEPS = ARRAY_LEN(counted) + 1 };
+
+static enum err verify_total(struct job_run *run, const struct record_kind *kind, int percent,
+			     struct json_writer *w, struct errmsg *why)
+{
+	int64_t off = 0;
+	enum err err = job_goes_on(run, percent, kind->table, why);
+	if (err == ERR_OK)
+		err = record_verify_total(job_db(run), kind, &off, why);
+	if (off != 0)
+		LOG_EVENT(LOG_WARNING, "total_mended", LOG_STR("kind", kind->name),
+			  LOG_INT("off", off));
+	json_put_int(w, kind->table, off);
+	return err;
+}
+
+static enum err verify_agent_tasks(struct job_run *run, int percent, struct json_writer *w,
+				   struct errmsg *why)
+{
+	struct agent_tasks_check check = {.done = false};
+	char message[64];
+	enum err err = ERR_OK;
+	while (!check.done && err == ERR_OK) {
+		snprintf(message, sizeof(message), "tasks of %" PRIu64 " agents", check.agents);
+		err = job_goes_on(run, percent, message, why);
+		if (err == ERR_OK)
+			err = agent_tasks_check_next(job_db(run), &check, AGENTS_A_PORTION, why);
+	}
+	if (check.mended > 0)
+		LOG_EVENT(LOG_WARNING, "task_counts_mended", LOG_INT("agents", check.mended));
+	json_put_uint(w, "agent_tasks", check.mended);
+	return err;
+}
 
 static enum err verify_counts(struct job_run *run, struct strbuf *result, struct errmsg *why)
 {
-	static const struct record_kind *const kinds[] = {&agents, &projects, &goals,
-							  &plans,  &tasks,    &jobs};
 	struct json_writer w;
 	enum err err = ERR_OK;
+	int percent = 0;
 	json_init(&w, result);
 	json_object(&w);
-	for (size_t i = 0; i < ARRAY_LEN(kinds) && err == ERR_OK; i++) {
-		int64_t off = 0;
-		err = job_goes_on(run, (int)(100 * i / ARRAY_LEN(kinds)), kinds[i]->table, why);
-		if (err == ERR_OK)
-			err = record_verify_total(job_db(run), kinds[i], &off, why);
-		if (off != 0)
-			LOG_EVENT(LOG_WARNING, "total_mended", LOG_STR("kind", kinds[i]->name),
-				  LOG_INT("off", off));
-		json_put_int(&w, kinds[i]->table, off);
+	for (size_t i = 0; i < ARRAY_LEN(counted) && err == ERR_OK; i++) {
+		err = verify_total(run, counted[i], percent, &w, why);
+		percent = (int)(100 * (i + 1) / COUNT_STEPS);
 	}
+	if (err == ERR_OK)
+		err = verify_agent_tasks(run, percent, &w, why);
 	json_end(&w);
 	return err;
 }

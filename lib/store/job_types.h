@@ -19,7 +19,7 @@
 	JOB(remove_old_audit, "remove-old-audit", 3600,  1800, 5, true, "Removes rows of the audit that are older than audit_retention.") \
 	JOB(remove_expired,   "remove-expired",   3600,  1800, 5, true, "Removes tokens and tickets that have expired, and answers that were kept for an Idempotency-Key for a day.") \
 	JOB(remove_old_jobs,  "remove-old-jobs",  86400, 1800, 5, true, "Removes jobs that ended longer than job_retention ago.") \
-	JOB(verify_counts,    "verify-counts",    86400, 600,  5, true, "Counts all records and mends the totals that lists show.")
+	JOB(verify_counts,    "verify-counts",    86400, 600,  5, true, "Counts all records, and the tasks of each agent, and mends what lists and agents show of that.")
 /* clang-format on */
 
 #define JOB_TYPE_NUMBER(name, ...) JOB_##name,

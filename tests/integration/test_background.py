@@ -88,6 +88,26 @@ def test_an_administrator_queues_a_job_and_it_is_done(ground, api, sql):
     assert expect(api.get("/api/v1/plans", ground.token()))["total"] == 0
 
 
+def test_wrong_task_counts_of_agents_are_mended(ground, api, sql):
+    wait_for(lambda: idle(sql), 30, "rest")
+    agents = [expect(api.post("/api/v1/agents", ground.token(), json={"name": "counted"}), 201)
+              for _ in range(3)]
+    for agent in agents:
+        expect(api.post("/api/v1/tasks", ground.token(),
+                        json={"description": "d", "agent_id": agent["id"]}), 201)
+    sql("UPDATE agent_tasks SET ready = 5, failed = 2 WHERE agent_id = UNHEX(REPLACE(%s, '-', ''))",
+        agents[0]["id"])
+    sql("DELETE FROM agent_tasks WHERE agent_id = UNHEX(REPLACE(%s, '-', ''))", agents[1]["id"])
+    job = expect(api.post(JOBS, ground.token(), json={"job_type": "verify-counts"}), 201)
+    done = wait_for(lambda: (seen := read(api, ground.token(), job))["completed_at"] and seen, 20)
+    assert (done["status"], done["result"]["agent_tasks"]) == ("completed", 2)
+    for agent in agents:
+        shown = expect(api.get(f"/api/v1/agents/{agent['id']}", ground.token()))["task_counts"]
+        assert {status: n for status, n in shown.items() if n} == {"ready": 1}
+    (entry,) = ground.log_lines(event="task_counts_mended")
+    assert entry["agents"] == 2
+
+
 def test_old_audit_rows_and_answers_go(ground, api, sql):
     wait_for(lambda: idle(sql), 30, "rest")
     sql("INSERT INTO audit (id, at, action, resource) SELECT UNHEX(CONCAT(LPAD(HEX(seq), 12, '0'),"
