@@ -13,7 +13,7 @@ struct conf;
 struct scheduler;
 struct scoreboard;
 
-/* A thread with a connection of its own, from db_reserve.  All is borrowed; it counts in this slot
+/* A thread with a connection of its own (DB_JOBS_BESIDE).  All is borrowed; it counts in this slot
  * of the scoreboard. */
 enum err scheduler_start(const struct conf *conf, struct scoreboard *board, unsigned slot,
 			 struct scheduler **out, struct errmsg *why);

@@ -108,7 +108,7 @@ static enum err check_schema(struct db_conn *db, struct errmsg *why)
 
 static enum err check_database(const struct upkeep *u, struct errmsg *why)
 {
-	const struct conf *conf = u->w->app.conf;
+	const struct db_demand demand = db_demand_load(u->w->app.conf);
 	struct deadline limit = deadline_in_ms(CHECK_LIMIT_MS);
 	struct db_conn *db;
 	enum err err = db_pool_borrow(u->w->app.pool, &limit, "upkeep", &db, why);
@@ -118,9 +118,7 @@ static enum err check_database(const struct upkeep *u, struct errmsg *why)
 	if (err == ERR_OK)
 		err = db_check_durability(db, why);
 	if (err == ERR_OK)
-		err = db_check_capacity(db, (unsigned)conf_number(conf, db_hosts),
-					(unsigned)conf_number(conf, db_pool_max),
-					(unsigned)conf_number(conf, db_reserve), why);
+		err = db_check_capacity(db, &demand, why);
 	db_pool_return(u->w->app.pool, db);
 	return err;
 }

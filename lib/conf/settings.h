@@ -46,7 +46,7 @@ ROW(db_port,            UINT,     "3306",    1,     65535,    "",          RELOA
 ROW(db_name,            TEXT,     "ziggie",  1,     64,       "",          RELOAD,  "Database.")
 ROW(db_user,            TEXT,     "ziggie",  1,     80,       "",          RELOAD,  "Database account.")
 ROW(db_password_file,   PATH,     "",        0,     4095,     "",          RELOAD,  "File with the account's password; empty means none (unix_socket authentication).")
-ROW(db_hosts,           UINT,     "1",       1,     1000,     "hosts",     RELOAD,  "Hosts that share this database; they and both generations of a reload must fit the server's max_connections.")
+ROW(db_hosts,           UINT,     "1",       1,     1000,     "hosts",     RELOAD,  "Hosts that share this database; db_hosts x 2 x (db_pool_max + job_threads + 2) + db_reserve must fit the server's max_connections, so that both generations of a reload do.")
 ROW(db_pool_min,        UINT,     "5",       0,     1000,     "connections", RELOAD, "Database connections that this host keeps open, shared out among its workers.")
 ROW(db_pool_max,        UINT,     "40",      1,     1000,     "connections", RELOAD, "Database connections that this host may open, shared out among its workers.")
 ROW(db_pool_wait,       DURATION, "30s",     1,     600000,   "",          RELOAD,  "Longest wait for a free connection; the request's deadline ends it earlier.")
@@ -73,7 +73,7 @@ ROW(proc_root,          PATH,     "/proc",   1,     4095,     "",          RELOA
 ROW(sys_root,           PATH,     "/sys",    1,     4095,     "",          RELOAD,  "Where sysfs is mounted.")
 
 /* Background jobs */
-ROW(job_threads,        UINT,     "2",       1,     16,       "threads",   RELOAD,  "Background jobs that this host runs at once. ziggie-jobs of each host takes so many database connections and two more from db_reserve, twice as many during a reload.")
+ROW(job_threads,        UINT,     "2",       1,     16,       "threads",   RELOAD,  "Background jobs that this host runs at once. ziggie-jobs takes so many database connections and two more, beside db_pool_max; twice as many during a reload.")
 ROW(job_lease,          DURATION, "15s",     3000,  600000,   "",          RELOAD,  "When a host that runs a job, or is the scheduler, has not been heard of for so long, another takes over.")
 ROW(job_retention,      DURATION, "720h",    3600000, 315360000000, "",    RELOAD,  "How long jobs that have ended are kept.")
 

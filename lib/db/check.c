@@ -4,8 +4,13 @@
 
 enum { CHECK_ARENA = 16 * 1024 };
 
-enum err db_check_capacity(struct db_conn *db, unsigned hosts, unsigned pool_max, unsigned reserve,
-			   struct errmsg *why)
+static uint64_t connections_of(const struct db_demand *d)
+{
+	uint64_t of_generation = (uint64_t)d->pool_max + d->job_threads + DB_JOBS_BESIDE;
+	return 2 * of_generation * d->hosts + d->reserve;
+}
+
+enum err db_check_capacity(struct db_conn *db, const struct db_demand *demand, struct errmsg *why)
 {
 	struct arena arena;
 	arena_init(&arena, CHECK_ARENA, CHECK_ARENA);
@@ -14,13 +19,14 @@ enum err db_check_capacity(struct db_conn *db, unsigned hosts, unsigned pool_max
 	    db_query(db, &arena, "SELECT @@GLOBAL.max_connections", DB_NO_BINDS, &rows, why);
 	if (err == ERR_OK) {
 		uint64_t allowed = db_col_u64(&rows, 0, 0);
-		uint64_t needed = (uint64_t)hosts * 2 * pool_max + reserve;
+		uint64_t needed = connections_of(demand);
 		if (needed > allowed)
 			err = err_set(why, ERR_INVALID,
-				      "db_hosts %u x 2 generations x db_pool_max %u + db_reserve "
-				      "%u = %llu connections, but the server's max_connections is "
-				      "%llu",
-				      hosts, pool_max, reserve, (unsigned long long)needed,
+				      "db_hosts %u x 2 generations x (db_pool_max %u + job_threads "
+				      "%u + %d) + db_reserve %u = %llu connections, but the "
+				      "server's max_connections is %llu",
+				      demand->hosts, demand->pool_max, demand->job_threads,
+				      DB_JOBS_BESIDE, demand->reserve, (unsigned long long)needed,
 				      (unsigned long long)allowed);
 	}
 	arena_release(&arena);

@@ -75,6 +75,16 @@ enum err db_pool_config_load(const struct conf *conf, unsigned index, unsigned c
 	return db_server_load(conf, &out->server, why);
 }
 
+struct db_demand db_demand_load(const struct conf *conf)
+{
+	return (struct db_demand){
+	    .hosts = (unsigned)conf_number(conf, db_hosts),
+	    .pool_max = (unsigned)conf_number(conf, db_pool_max),
+	    .job_threads = (unsigned)conf_number(conf, job_threads),
+	    .reserve = (unsigned)conf_number(conf, db_reserve),
+	};
+}
+
 void db_pool_config_release(struct db_pool_config *config)
 {
 	db_server_release(&config->server);

@@ -198,11 +198,21 @@ void db_close(struct db_conn *db); /* NULL is fine */
 enum err db_ping(struct db_conn *db, struct errmsg *why);
 
 /*
- * Whether hosts × 2 generations × pool_max + reserve connections fit the server's
- * max_connections; ERR_INVALID with the sum in the message when they don't.
+ * How many connections may be open at once: on each host, in both generations of a reload, those
+ * of the workers' pools and those of ziggie-jobs, one a thread and DB_JOBS_BESIDE.
  */
-enum err db_check_capacity(struct db_conn *db, unsigned hosts, unsigned pool_max, unsigned reserve,
-			   struct errmsg *why);
+struct db_demand {
+	unsigned hosts;
+	unsigned pool_max;
+	unsigned job_threads;
+	unsigned reserve; /* for administrators, and what is open for moments */
+};
+enum { DB_JOBS_BESIDE = 2 }; /* who looks for jobs, and the scheduler */
+struct db_demand db_demand_load(const struct conf *conf);
+
+/* Whether they fit the server's max_connections; ERR_INVALID with the sum in the message when
+ * they don't. */
+enum err db_check_capacity(struct db_conn *db, const struct db_demand *demand, struct errmsg *why);
 
 /*
  * Whether an acknowledged commit survives a crash of the server's machine:

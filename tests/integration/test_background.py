@@ -223,6 +223,28 @@ def test_killed_under_load_each_job_is_done_once_or_seen_to_have_failed(ground, 
     assert all(job["completed_at"] and "plans" in job["result"] for job in jobs)
 
 
+def test_connections_are_those_that_readiness_counts(ground, api, sql):
+    """As many jobs at once as there can be: a locked table keeps them in their middle."""
+    wait_for(lambda: idle(sql), 30, "rest")
+
+    def of_jobs():
+        lines = api.get("/metrics").text.splitlines()
+        of_workers = sum(int(line.split()[-1]) for line in lines
+                         if line.startswith("ziggie_pool_connections{"))
+        return sql("SELECT COUNT(*) FROM information_schema.processlist"
+                   " WHERE user = 'ziggie'")[0][0] - of_workers
+    put_off(sql, THREADS)
+    with ground.database() as other, other.cursor() as holder:
+        holder.execute("LOCK TABLES plans WRITE")
+        sql("UPDATE jobs SET run_after = '2020-01-01' WHERE status = 'queued'")
+        wait_for(lambda: sql("SELECT COUNT(*) FROM jobs WHERE status = 'running'") == ((THREADS,),),
+                 20, "jobs being done")
+        # A heartbeat has one for a moment.
+        wait_for(lambda: of_jobs() == THREADS + 2, 20, "the connections of ziggie-jobs")
+        holder.execute("UNLOCK TABLES")
+    wait_for(lambda: idle(sql), 30, "the end of all jobs")
+
+
 # Several hosts
 
 @pytest.mark.concurrency

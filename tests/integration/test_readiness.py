@@ -31,7 +31,7 @@ def test_connections_that_do_not_fit_are_refused_with_their_sum(fresh_stack):
     with open(stack.config, "a", encoding="utf-8") as f:
         f.write("db_hosts = 10\ndb_pool_max = 50\n")
     stack.kill("ziggied", 1)
-    # 10 hosts, 2 generations, 50 each, and db_reserve.
+    # 10 hosts, 2 generations, 50 of the workers and 2 + 2 of ziggie-jobs each, and db_reserve.
     refusal = wait_for(lambda: stack.log_lines(event="database_refused"), 15, "a refusal")[-1]
-    assert "1010" in refusal["detail"], refusal["detail"]
+    assert "= 1090 connections" in refusal["detail"], refusal["detail"]
     wait_for(lambda: not ready(stack.api()), 5, "a refusal")

@@ -781,11 +781,15 @@ static void test_capacity_is_a_sum(void **state)
 {
 	struct fixture *f = *state;
 	/* The test's server allows 100. */
-	assert_ok(db_check_capacity(f->db, 1, 45, 10, &f->why), f);
-	assert_int_equal(db_check_capacity(f->db, 1, 46, 10, &f->why), ERR_INVALID);
+	struct db_demand demand = {.hosts = 1, .pool_max = 40, .job_threads = 3, .reserve = 10};
+	assert_ok(db_check_capacity(f->db, &demand, &f->why), f);
+	demand.job_threads = 4;
+	assert_int_equal(db_check_capacity(f->db, &demand, &f->why), ERR_INVALID);
+	assert_non_null(strstr(f->why.text, "(db_pool_max 40 + job_threads 4 + 2)"));
 	assert_non_null(strstr(f->why.text, "= 102 connections"));
 	assert_non_null(strstr(f->why.text, "max_connections is 100"));
-	assert_int_equal(db_check_capacity(f->db, 1000, 4000000, 10, &f->why), ERR_INVALID);
+	demand = (struct db_demand){.hosts = 1000, .pool_max = 4000000};
+	assert_int_equal(db_check_capacity(f->db, &demand, &f->why), ERR_INVALID);
 }
 
 static void test_durability_is_checked(void **state)
