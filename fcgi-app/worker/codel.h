@@ -5,6 +5,12 @@
  * over the target, requests that waited more than twice the target are refused;
  * the younger ones, whose readers still wait, are served.
  *
+ * An interval is one of serving.  While the disk under the database stops, all threads
+ * wait and nothing leaves the queue; then all of it is old, and gone in a moment.  So
+ * the time between two looks counts as half the target at most, and after none for
+ * longer than an interval a new one begins.  A slow service fills its interval more
+ * slowly; one that stands still never does.
+ *
  * Thread-safe and lock-free; a race between two threads costs one sample.
  */
 #ifndef ZIGGIE_WORKER_CODEL_H
@@ -17,9 +23,10 @@
 struct codel {
 	int64_t target_ns;
 	int64_t interval_ns;
-	_Atomic int64_t interval_end_ns;
-	_Atomic int64_t least_ns; /* of this interval so far */
-	_Atomic bool overloaded;  /* the interval before this one was over the target */
+	_Atomic int64_t looked_ns; /* when the last delay was noted */
+	_Atomic int64_t served_ns; /* how much of this interval is over */
+	_Atomic int64_t least_ns;  /* of this interval so far */
+	_Atomic bool overloaded;   /* the interval before this one was over the target */
 };
 
 void codel_init(struct codel *c, int64_t target_ns, int64_t interval_ns);

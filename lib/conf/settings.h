@@ -37,7 +37,7 @@ ROW(write_timeout,      DURATION, "30s",     100,   600000,   "",          RELOA
 ROW(idle_timeout,       DURATION, "60s",     1000,  3600000,  "",          RELOAD,  "How long a kept connection may wait for its next request; keep it well above the web server's keepalive_timeout.")
 ROW(max_body,           SIZE,     "1M",      1024,  67108864, "",          RELOAD,  "Largest request body; larger ones are refused with 413.")
 ROW(queue_target,       DURATION, "200ms",   1,     60000,    "",          RELOAD,  "Time in the queue that is tolerated; when every request of queue_interval waited longer, those over twice this time are refused.")
-ROW(queue_interval,     DURATION, "500ms",   10,    60000,    "",          RELOAD,  "How long the queue must stay over queue_target before requests are refused.")
+ROW(queue_interval,     DURATION, "500ms",   10,    60000,    "",          RELOAD,  "How long, in time of serving, the queue must stay over queue_target before requests are refused.")
 
 /* Database */
 ROW(db_socket,          PATH,     "/run/mysqld/mysqld.sock", 0, 107, "",  RELOAD,  "MariaDB's Unix socket; empty uses db_host and db_port.")
