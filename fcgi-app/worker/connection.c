@@ -229,27 +229,12 @@ static enum next serve(struct engine_thread *t, struct connection *conn)
 	return send_output(t, conn);
 }
 
-/*
- * Has this thread serve one that has a place, after those that it was to serve already: none of
- * them waits in a queue any more, so nothing else would see that one is passed over.
- */
-static void serve_later(struct engine_thread *t, struct connection *conn)
-{
-	struct connection **end = &t->ready;
-	while (*end != NULL)
-		end = &(*end)->next;
-	conn->next = NULL;
-	*end = conn;
-}
-
-/* Serves one that has a place, and keeps whoever takes the place over for later. */
+/* Serves one that has a place, and keeps who takes the place over. */
 static enum next serve_admitted(struct engine_thread *t, struct connection *conn)
 {
 	enum route_weight weight = conn->input.weight;
 	enum next next = serve(t, conn);
-	struct connection *heir = admission_leave(&t->engine->admission, weight);
-	if (heir != NULL)
-		serve_later(t, heir);
+	t->heir = admission_leave(&t->engine->admission, weight);
 	return next;
 }
 
@@ -276,10 +261,9 @@ static enum next handle_request(struct engine_thread *t, struct connection *conn
 	if (conn->input.refused != ERR_OK || conn->input.weight == WEIGHT_LIGHT)
 		return serve(t, conn);
 	struct connection *admitted = admission_enter(&e->admission, conn, conn->first_byte_ns);
-	if (admitted == conn && t->ready == NULL)
+	if (admitted == conn)
 		return serve_admitted(t, conn);
-	if (admitted != NULL)
-		serve_later(t, admitted);
+	t->heir = admitted;
 	return NEXT_GONE;
 }
 
@@ -347,6 +331,7 @@ static enum next read_socket(struct engine_thread *t, struct connection *conn)
 
 static enum next step(struct engine_thread *t, struct connection *conn)
 {
+	AN_INVARIANT(t->heir == NULL);
 	/* Here the socket is not looked at: what an event says of it stays to be seen. */
 	if (conn->phase == PHASE_READING && conn->held != NULL)
 		return read_held(t, conn);
@@ -365,25 +350,30 @@ static enum next step(struct engine_thread *t, struct connection *conn)
 	return read_socket(t, conn);
 }
 
-/* Until the connection waits for an event, or is not ours any more. */
+/*
+ * Until the connection waits for an event, or is not ours any more.  The heir waits in no queue:
+ * it goes before whatever comes next here, which another thread may do.
+ */
 static void go_on(struct engine_thread *t, struct connection *conn, enum next next)
 {
 	while (next != NEXT_GONE) {
-		if (next == NEXT_STEP)
-			next = step(t, conn);
-		else if (connection_disown(conn))
-			next = NEXT_GONE;
-		else
-			next = NEXT_STEP;
+		if (next == NEXT_WAIT && connection_disown(conn))
+			return;
+		if (t->heir != NULL) {
+			connection_hand_back(t->engine, conn,
+					     conn->wants_write || conn->held != NULL);
+			return;
+		}
+		next = step(t, conn);
 	}
 }
 
 void connection_run(struct engine_thread *t, struct connection *conn)
 {
 	go_on(t, conn, NEXT_STEP);
-	while (t->ready != NULL) {
-		struct connection *admitted = t->ready;
-		t->ready = admitted->next;
-		go_on(t, admitted, serve_admitted(t, admitted));
+	while (t->heir != NULL) {
+		struct connection *heir = t->heir;
+		t->heir = NULL;
+		go_on(t, heir, serve_admitted(t, heir));
 	}
 }

@@ -75,7 +75,7 @@ struct engine_thread {
 	struct engine *engine;
 	pthread_t id;
 	unsigned index;
-	struct connection *ready; /* taken from the queues, to be served after the current one */
+	struct connection *heir; /* has a place, and is served before anything else is begun */
 	struct http_thread http;
 	struct codec_memory memory; /* lent to the connection whose request is being read */
 	char buffer[64 * 1024];
@@ -153,8 +153,8 @@ bool connection_watch(struct engine *e, struct connection *conn, bool write);
 void connection_hand_back(struct engine *e, struct connection *conn, bool write);
 
 /*
- * Goes on with an owned connection until it waits, is parked or is closed; then with
- * those that came out of the queues meanwhile.
+ * Goes on with an owned connection until it waits, is parked, is closed or is left to
+ * others; then with those that came out of the queues meanwhile.
  */
 void connection_run(struct engine_thread *t, struct connection *conn);
 

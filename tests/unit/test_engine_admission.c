@@ -7,7 +7,6 @@
 /* clang-format on */
 
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -126,7 +125,8 @@ static void test_a_request_past_its_deadline_is_not_started(void **state)
 	toy_stop(&t);
 }
 
-static void wait_for_hang_ups(const struct engine *engine, size_t count)
+/* Until so many connections have the flag. */
+static void wait_for_flag(const struct engine *engine, uint64_t flag, size_t count)
 {
 	size_t seen = 0;
 	for (int ms = 0; seen < count; ms++) {
@@ -134,7 +134,7 @@ static void wait_for_hang_ups(const struct engine *engine, size_t count)
 		usleep(1000);
 		seen = 0;
 		for (uint32_t i = 0; i < engine->config.max_connections; i++)
-			seen += (atomic_load(&engine->connections[i].state) & CONN_HUNG_UP) != 0;
+			seen += (atomic_load(&engine->connections[i].state) & flag) != 0;
 	}
 }
 
@@ -151,7 +151,7 @@ static void test_a_parked_request_whose_peer_went_is_not_started(void **state)
 	toy_wait_for_stat(&engine_stats(t.engine)->parked_normal, ARRAY_LEN(gone));
 	for (size_t i = 0; i < ARRAY_LEN(gone); i++)
 		close(gone[i]);
-	wait_for_hang_ups(t.engine, ARRAY_LEN(gone));
+	wait_for_flag(t.engine, CONN_HUNG_UP, ARRAY_LEN(gone));
 	toy_open_gate(&t);
 	expect_each(running, ARRAY_LEN(running), "waited");
 	toy_wait_for_stat(&engine_stats(t.engine)->connections, 0);
@@ -221,34 +221,52 @@ static void test_old_requests_are_shed_once_the_queue_stands(void **state)
 	toy_stop(&t);
 }
 
-/* Who took over a place waits in no queue any more; the thread must not pass it over. */
-static void test_a_busy_connection_does_not_keep_its_thread_from_others(void **state)
+/*
+ * Who took over a place waits in no queue any more: the thread that it was given to must serve it
+ * before what comes next on the connection that it was busy with, which another one can do.
+ */
+static void expect_no_delay_by(const char *next, bool at_once)
 {
-	(void)state;
-	enum { MORE = 30 };
 	struct toy t;
-	toy_init(&t);
-	t.config.threads = 4; /* one place for a heavy request, two in all */
+	STRBUF_CLEANUP bytes = STRBUF_INIT;
+	toy_init(&t); /* four threads: one place for a heavy request, two in all */
 	toy_start(&t);
 	int busy = peer_connect(t.path);
 	int other = peer_connect(t.path);
-	toy_send(busy, "h wait");
+	peer_get(&bytes, 1, true, "h wait");
+	if (at_once)
+		peer_get(&bytes, 1, true, next);
+	peer_send(busy, &bytes);
 	toy_wait_for_waiting(&t, 1);
-	toy_send(other, "h nth");
+	toy_send(other, "h echo");
 	toy_wait_for_stat(&engine_stats(t.engine)->parked_heavy, 1);
-	for (int i = 0; i < MORE; i++)
-		toy_send(busy, "n nth");
+	if (!at_once) {
+		toy_send(busy, next);
+		wait_for_flag(t.engine, CONN_READY, 1);
+	}
+	toy_open_gate_for(&t, WEIGHT_HEAVY);
+	toy_expect_answer(busy, "waited");
+	toy_expect_answer(other, "echo 0");
+	toy_wait_for_waiting(&t, 1); /* the next one, and there it stays */
 	toy_open_gate(&t);
 	toy_expect_answer(busy, "waited");
-	toy_expect_answer(other, "after 1");
-	for (int i = 0; i < MORE; i++) {
-		char after[32];
-		snprintf(after, sizeof(after), "after %d", 2 + i);
-		toy_expect_answer(busy, after);
-	}
 	close(busy);
 	close(other);
 	toy_stop(&t);
+}
+
+static void test_a_busy_connection_does_not_keep_its_thread_from_others(void **state)
+{
+	(void)state;
+	expect_no_delay_by("n wait", false);
+	expect_no_delay_by("n wait", true);
+}
+
+static void test_light_requests_do_not_keep_their_thread_from_others(void **state)
+{
+	(void)state;
+	expect_no_delay_by("l wait", false);
+	expect_no_delay_by("l wait", true);
 }
 
 /* Clients of all weights at once: whoever is parked must be woken. */
@@ -365,6 +383,7 @@ int main(void)
 	    cmocka_unit_test(test_a_hang_up_ends_an_idle_connection),
 	    cmocka_unit_test(test_old_requests_are_shed_once_the_queue_stands),
 	    cmocka_unit_test(test_a_busy_connection_does_not_keep_its_thread_from_others),
+	    cmocka_unit_test(test_light_requests_do_not_keep_their_thread_from_others),
 	    cmocka_unit_test(test_nobody_is_forgotten_under_load),
 	    cmocka_unit_test(test_a_place_given_back_is_never_overlooked),
 	};

@@ -77,7 +77,7 @@ static void wait_at_gate(struct toy *t, enum route_weight weight)
 	if (t->waiting[WEIGHT_HEAVY] + t->waiting[WEIGHT_NORMAL] > t->most_capped)
 		t->most_capped = t->waiting[WEIGHT_HEAVY] + t->waiting[WEIGHT_NORMAL];
 	pthread_cond_broadcast(&t->changed);
-	while (!t->gate_open)
+	while (!t->gate_open[weight])
 		pthread_cond_wait(&t->changed, &t->lock);
 	t->waiting[weight]--;
 	pthread_mutex_unlock(&t->lock);
@@ -108,8 +108,6 @@ static void toy_serve(void *context, struct http_thread *thread, const struct ht
 	} else if (is_verb(&order, "wait") || is_verb(&order, "due")) {
 		wait_at_gate(t, order.weight);
 		strbuf_adds(body, "waited");
-	} else if (is_verb(&order, "nth")) {
-		strbuf_addf(body, "after %u", atomic_load(&t->served));
 	} else if (is_verb(&order, "age")) {
 		strbuf_adds(body, "fresh");
 	} else {
@@ -198,12 +196,19 @@ void toy_stop(struct toy *t)
 	pthread_mutex_destroy(&t->lock);
 }
 
-void toy_open_gate(struct toy *t)
+void toy_open_gate_for(struct toy *t, enum route_weight weight)
 {
 	pthread_mutex_lock(&t->lock);
-	t->gate_open = true;
+	t->gate_open[weight] = true;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->lock);
+}
+
+void toy_open_gate(struct toy *t)
+{
+	toy_open_gate_for(t, WEIGHT_LIGHT);
+	toy_open_gate_for(t, WEIGHT_NORMAL);
+	toy_open_gate_for(t, WEIGHT_HEAVY);
 }
 
 static void pause_ms(long ms)

@@ -7,7 +7,6 @@
  *	"h wait"      heavy; answers "waited" once the gate is open
  *	"n age 300"   normal; came to the web server 300 ms ago; answers "fresh"
  *	"n due 300"   like wait, with a deadline in 300 ms
- *	"n nth"       normal; answers "after <how many were served before>"
  *
  * A request that is refused answers the error's name.
  */
@@ -29,7 +28,7 @@ struct toy {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool gate_open;
+	bool gate_open[4];   /* by weight */
 	unsigned waiting[4]; /* at the gate, by weight */
 	unsigned most_heavy;
 	unsigned most_capped; /* heavy and normal ones */
@@ -47,6 +46,8 @@ struct engine *toy_start_another(struct toy *t);
 void toy_stop(struct toy *t);
 
 void toy_open_gate(struct toy *t);
+/* For those of one weight only. */
+void toy_open_gate_for(struct toy *t, enum route_weight weight);
 /* Until so many wait at the gate, of every weight together. */
 void toy_wait_for_waiting(struct toy *t, unsigned count);
 /* Until a figure of the engine's statistics is value; fails the test when it does not become so. */
