@@ -84,7 +84,7 @@ def table(heads, rows):
     return "\n".join(lines)
 
 
-def page(given, seen, judged, took, database):
+def page(given, where, seen, judged, took, database):
     kinds = [(kind, f"{len(values):,}", f"{median(values):.1f}",
               f"{quantiles(values, n=100)[98]:.1f}", f"{max(values):.0f}")
              for kind, values in seen.latencies.items()]
@@ -94,7 +94,7 @@ def page(given, seen, judged, took, database):
         f"{given.clients} clients for {took:.0f} s without pauses; each makes a record, reads it "
         "back, changes it, reads it back, removes it and asks for it once more, and compares "
         "every answer with what it wrote.",
-        table(("where", ""), machine.describe(SOURCE)),
+        table(("where", ""), where),
         table(("", "measured", "must be", ""),
               [(what, value, aim, "holds" if met else "**does not hold**")
                for what, value, aim, met in judged]),
@@ -107,6 +107,7 @@ def page(given, seen, judged, took, database):
 
 def run(given):
     programs = build(given)
+    where = machine.describe(SOURCE)  # before its load average is ours
     with Children() as children:
         stack = Stack(children, SOURCE, programs)
         accounts = tokens(stack, programs)
@@ -116,7 +117,7 @@ def run(given):
         took = time.monotonic() - began
         database.end()
     judged = judge(seen)
-    text = page(given, seen, judged, took, database)
+    text = page(given, where, seen, judged, took, database)
     print(text)
     for line in seen.wrong[:20]:
         print(line, file=sys.stderr)
