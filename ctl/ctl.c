@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "base/deadline.h"
+#include "base/utf8.h"
 
 int ctl_fail(int exit_code, const char *format, ...)
 {
@@ -53,6 +54,19 @@ int ctl_fail_err(enum err err, const struct errmsg *why)
 {
 	const char *text = why->text[0] != '\0' ? why->text : err_text(err);
 	return ctl_fail(exit_code_of(err), "%s", text);
+}
+
+void ctl_add_plain(struct strbuf *out, const char *text)
+{
+	size_t len = strlen(text);
+	for (size_t at = 0, step; at < len; at += step) {
+		char one[5] = {0};
+		step = utf8_sequence(text + at, len - at);
+		memcpy(one, text + at, step);
+		bool good = step > 0 && !utf8_has_control(one);
+		strbuf_adds(out, good ? one : "?");
+		step += step == 0;
+	}
 }
 
 int ctl_print(const struct strbuf *text)

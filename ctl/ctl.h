@@ -25,6 +25,8 @@ struct ctl {
 /* Prints "ziggiectl: …" to standard error and returns the exit code (sysexits). */
 int ctl_fail(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int ctl_fail_err(enum err err, const struct errmsg *why);
+/* Texts of others for a terminal: what it would obey, or can't show, is a "?". */
+void ctl_add_plain(struct strbuf *out, const char *text);
 /* Prints to standard output; EX_OK, or EX_IOERR when it could not all be written. */
 int ctl_print(const struct strbuf *text);
 

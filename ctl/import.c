@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/deadline.h"
-#include "base/utf8.h"
 #include "user_change.h"
 
 enum {
@@ -23,50 +22,43 @@ enum {
 /* A dry run ends its transaction with this; no statement does. */
 static const enum err TAKEN_BACK = ERR_PRECONDITION;
 
-/* Texts of others on a terminal: what it would obey, or can't show, is a "?". */
-static void print_plain(FILE *to, const char *text)
-{
-	size_t len = strlen(text);
-	for (size_t at = 0, step; at < len; at += step) {
-		char one[5] = {0};
-		step = utf8_sequence(text + at, len - at);
-		memcpy(one, text + at, step);
-		bool good = step > 0 && !utf8_has_control(one);
-		fputs(good ? one : "?", to);
-		step += step == 0;
-	}
-}
-
 static void clear_bar(void)
 {
 	if (isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 }
 
+static void say(struct strbuf *line)
+{
+	strbuf_addc(line, '\n');
+	clear_bar();
+	fputs(line->data, stderr);
+}
+
 void import_skip(struct import *im, const char *place, unsigned line, const char *reason)
 {
+	STRBUF_CLEANUP out = STRBUF_INIT;
 	im->skipped++;
-	clear_bar();
-	print_plain(stderr, place);
+	ctl_add_plain(&out, place);
 	if (line > 0)
-		fprintf(stderr, ":%u", line);
-	fputs(": left out: ", stderr);
-	print_plain(stderr, reason);
-	fputc('\n', stderr);
+		strbuf_addf(&out, ":%u", line);
+	strbuf_adds(&out, ": left out: ");
+	ctl_add_plain(&out, reason);
+	say(&out);
 }
 
 void import_note(const char *place, const char *format, ...)
 {
 	STRBUF_CLEANUP text = STRBUF_INIT;
+	STRBUF_CLEANUP out = STRBUF_INIT;
 	va_list args;
 	va_start(args, format);
 	strbuf_addv(&text, format, args);
 	va_end(args);
-	clear_bar();
-	print_plain(stderr, place);
-	fputs(": ", stderr);
-	print_plain(stderr, text.data);
-	fputc('\n', stderr);
+	ctl_add_plain(&out, place);
+	strbuf_adds(&out, ": ");
+	ctl_add_plain(&out, text.data);
+	say(&out);
 }
 
 static void draw_bar(const struct import_kind *kind, size_t done)

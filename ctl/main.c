@@ -21,8 +21,8 @@ static const char usage_tail[] =
     "  --help, --version  print this, or the version, and exit; \"COMMAND --help\" says more\n"
     "\n"
     "Exit codes: 0, and those of sysexits(3): 64 usage, 65 input not allowed, 66 no input,\n"
-    "67 no such user, 69 no database, 73 exists already, 75 try again, 77 not allowed, 78 "
-    "settings.\n";
+    "67 no such user, host or job, 69 no database, 73 not as things are (it exists already, say),\n"
+    "75 try again, 77 not allowed, 78 settings.\n";
 
 static int print_help(void)
 {

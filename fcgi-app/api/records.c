@@ -239,18 +239,10 @@ static enum err lock(struct writing *w, struct db_conn *db, struct errmsg *why)
 	return err;
 }
 
-static bool is_changed(const struct record *from, const struct record *to)
-{
-	for (size_t i = RECORD_HEAD; i < from->kind->column_count; i++)
-		if (!record_same(from, to, i))
-			return true;
-	return false;
-}
-
 static enum err store_change(struct writing *w, struct db_conn *db, struct errmsg *why)
 {
 	const struct resource *resource = w->resource;
-	if (!is_changed(&w->before, &w->after)) {
+	if (!record_differs(&w->before, &w->after)) {
 		w->after = w->before;
 		return ERR_OK;
 	}

@@ -56,6 +56,14 @@ bool record_same(const struct record *a, const struct record *b, size_t column)
 	}
 }
 
+bool record_differs(const struct record *a, const struct record *b)
+{
+	for (size_t i = RECORD_HEAD; i < a->kind->column_count; i++)
+		if (!record_same(a, b, i))
+			return true;
+	return false;
+}
+
 void record_set(struct record *record, size_t column, struct db_value value)
 {
 	AN_INVARIANT(column < record->kind->field_count);

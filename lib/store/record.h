@@ -137,6 +137,8 @@ bool record_null(const struct record *record, size_t column);
 /* False when it is null. */
 bool record_uuid(const struct record *record, size_t column, struct uuid *out);
 bool record_same(const struct record *a, const struct record *b, size_t column);
+/* Whether a column behind the head is not the same in both. */
+bool record_differs(const struct record *a, const struct record *b);
 
 /* Sets a column to a value that lives as long as the record. */
 void record_set(struct record *record, size_t column, struct db_value value);

@@ -223,6 +223,99 @@ def test_killed_under_load_each_job_is_done_once_or_seen_to_have_failed(ground, 
     assert all(job["completed_at"] and "plans" in job["result"] for job in jobs)
 
 
+# ziggiectl
+
+def assert_refused(done, status, *words):
+    assert (done.returncode, done.stdout) == (status, ""), (done.returncode, done.stderr)
+    assert done.stderr.startswith("ziggiectl: ")
+    for word in words:
+        assert word in done.stderr
+
+
+def shown(ground, identity):
+    lines = ground.ctl("job", "show", identity).stdout.splitlines()
+    return dict(line.split(None, 1) for line in lines)
+
+
+def audit_of(api, ground, identity):
+    keep = ("username", "remote_address", "action", "resource")
+    items = expect(api.get(f"/api/v1/audit?record={identity}", ground.token()))["items"]
+    return [({key: item[key] for key in keep}, sorted(item["before"]), sorted(item["after"]))
+            for item in items]
+
+
+def test_ziggiectl_lists_the_newest_first(ground, sql):
+    dead, queued = sorted(put_off(sql, 3, status="dead")), put_off(sql)
+    rows = [line.split() for line in
+            ground.ctl("job", "list", "--status", "dead", "--limit=1000").stdout.splitlines()]
+    assert rows[0] == ["ID", "TYPE", "STATUS", "PROGRESS", "ATTEMPTS", "CREATED", "HOST"]
+    assert {row[2] for row in rows[1:]} == {"dead"}
+    assert [row[0] for row in rows[1:] if row[0] in dead + queued] == dead[::-1]
+    newest = next(row for row in rows if row[0] == dead[-1])
+    assert newest[1] == "verify-counts" and newest[3:5] == ["0%", "0/5"] and newest[-1] == "-"
+    two = ground.ctl("job", "list", "--status", "dead", "--limit", "2").stdout.splitlines()
+    assert [line.split() for line in two] == rows[:3]
+    everything = ground.ctl("job", "list", "--limit", "1000").stdout
+    assert {line.split()[2] for line in everything.splitlines()[1:]} >= {"dead", "queued"}
+    assert all(identity in everything for identity in dead + queued)
+    ground.ctl("job", "cancel", queued[0])
+
+
+def test_ziggiectl_shows_all_of_a_job(ground, api, sql):
+    (identity,) = put_off(sql, status="dead")
+    sql("UPDATE jobs SET error = %s, attempts = 5 WHERE id = UNHEX(REPLACE(%s, '-', ''))",
+        "no \033[31mroom", identity)
+    fields = shown(ground, identity)
+    assert list(fields) == list(read(api, ground.token(), {"id": identity}))
+    assert (fields["id"], fields["status"], fields["attempts"]) == (identity, "dead", "5")
+    assert (fields["repeatable"], fields["payload"], fields["result"]) == ("true", "{}", "-")
+    assert fields["error"] == "no ?[31mroom"
+
+
+def test_ziggiectl_queues_a_dead_job_again_as_the_api_does(ground, api, sql):
+    wait_for(lambda: idle(sql), 30, "rest")
+    one, other = put_off(sql, 2, status="dead")
+    assert ground.ctl("job", "retry", one).stdout == ""
+    expect(api.post(f"{JOBS}/{other}/retry", ground.token()))
+    for identity in (one, other):
+        wait_for(lambda identity=identity: shown(ground, identity)["status"] == "completed", 20,
+                 "its end")
+    (by_ctl,), (by_api,) = audit_of(api, ground, one), audit_of(api, ground, other)
+    assert by_ctl == ({**by_api[0], "username": None, "remote_address": "ziggiectl"}, *by_api[1:])
+    assert_refused(ground.ctl("job", "retry", one, check=False), 73, "completed")
+
+
+def test_ziggiectl_cancels_once(ground, api, sql):
+    (identity,) = put_off(sql)
+    for _ in range(2):
+        assert ground.ctl("job", "cancel", identity).stdout == ""
+        assert shown(ground, identity)["status"] == "cancelled"
+    assert len(audit_of(api, ground, identity)) == 1
+    (over,) = put_off(sql, status="completed")
+    assert_refused(ground.ctl("job", "cancel", over, check=False), 73, "completed job can't become")
+
+
+def test_ziggiectl_asks_a_running_job_to_end(ground, sql):
+    (identity,) = put_off(sql, status="running")
+    sql("UPDATE jobs SET lease_id = 'x', lease_until = UTC_TIMESTAMP() + INTERVAL 1 DAY"
+        " WHERE id = UNHEX(REPLACE(%s, '-', ''))", identity)
+    ground.ctl("job", "cancel", identity)
+    fields = shown(ground, identity)
+    assert (fields["status"], fields["cancel_requested"]) == ("running", "true")
+    assert_refused(ground.ctl("job", "retry", identity, check=False), 73, "running")
+    sql("UPDATE jobs SET lease_until = '2020-01-01' WHERE id = UNHEX(REPLACE(%s, '-', ''))",
+        identity)
+    wait_for(lambda: shown(ground, identity)["status"] == "cancelled", 15, "its end")
+
+
+def test_ziggiectl_knows_no_such_job(ground):
+    for command in ("show", "retry", "cancel"):
+        done = ground.ctl("job", command, str(uuid.uuid4()), check=False)
+        assert_refused(done, 67, "no such job")
+
+
+# What it takes
+
 def test_connections_are_those_that_readiness_counts(ground, api, sql):
     """As many jobs at once as there can be: a locked table keeps them in their middle."""
     wait_for(lambda: idle(sql), 30, "rest")

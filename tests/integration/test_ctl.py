@@ -12,7 +12,7 @@ from harness import BUILD, SOURCE, wait_for
 
 ZIGGIECTL = os.path.join(BUILD, "ziggiectl")
 COMMANDS = ["user add", "user passwd", "user disable", "user enable", "user list", "token",
-            "host list", "host remove", "import agents", "import sqlite", "migrate", "check-config", "print-config",
+            "host list", "host remove", "job list", "job show", "job retry", "job cancel", "import agents", "import sqlite", "migrate", "check-config", "print-config",
             "config-example", "config-reference", "routes"]
 PASSWORD = "a long password"
 
@@ -67,6 +67,8 @@ def test_version():
     ["user", "add", "bob", "--rank", "x"], ["user", "add", "bob", "--role"], ["user", "list", "x"],
     ["token"], ["token", "bob", "--count", "0"], ["token", "bob", "--count", "x"],
     ["token", "bob", "--lifetime", "soon"], ["token", "bob", "--lifetime", "1s"],
+    ["job"], ["job", "list", "--status", "ill"], ["job", "list", "--limit", "0"], ["job", "list", "x"],
+    ["job", "show"], ["job", "show", "x"], ["job", "retry", "x"], ["job", "cancel", "x"],
     ["migrate", "--check=yes"], ["--config"], ["--nope", "user", "list"], ["--nope=1", "user", "list"],
 ])
 def test_wrong_usage_is_64(arguments):
@@ -138,6 +140,7 @@ def test_without_a_database_it_is_69(tmp_path):
     assert_fails(run(socket, "user", "list"), 69)
     assert_fails(run(socket, "token", "bob"), 69)
     assert_fails(run(socket, "migrate"), 69)
+    assert_fails(run(socket, "job", "list"), 69)
     assert_fails(run(socket, "user", "add", "bob", text=PASSWORD), 69)
 
 
