@@ -88,6 +88,8 @@ static int import_table(struct source *s, const struct sqlite_kind *kind)
 					 .count = s->rows.count,
 					 .arg = s,
 					 .write = write_row,
+					 .audited_as = kind->audited_as,
+					 .file = s->path,
 					 .place = place_of_row};
 	if (exit_code == EX_OK && s->rows.there)
 		exit_code = import_run(s->im, &rows);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/deadline.h"
+#include "json/writer.h"
 #include "user_change.h"
 
 enum {
@@ -107,6 +108,28 @@ static enum err write_one(struct db_conn *db, struct arena *arena, struct batch 
 	return ERR_OK;
 }
 
+static enum err note_batch(struct db_conn *db, const struct batch *b, struct errmsg *why)
+{
+	STRBUF_CLEANUP after = STRBUF_INIT;
+	struct json_writer w;
+	if (b->kind->audited_as == NULL ||
+	    b->counts[IMPORT_CREATED] + b->counts[IMPORT_UPDATED] == 0)
+		return ERR_OK;
+	json_init(&w, &after);
+	json_object(&w);
+	json_put_string(&w, "file", b->kind->file);
+	json_put_uint(&w, "created", b->counts[IMPORT_CREATED]);
+	json_put_uint(&w, "updated", b->counts[IMPORT_UPDATED]);
+	json_end(&w);
+	if (!json_ok(&w))
+		return err_set(why, ERR_NOMEM, "out of memory for the audit");
+	struct audit_entry entry = ctl_origin;
+	entry.action = "import";
+	entry.resource = b->kind->audited_as;
+	entry.after = after.data;
+	return audit_add(db, &entry, why);
+}
+
 static enum err write_batch(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct batch *b = arg;
@@ -123,6 +146,8 @@ static enum err write_batch(struct db_conn *db, void *arg, struct errmsg *why)
 		}
 	}
 	arena_release(&arena);
+	if (err == ERR_OK)
+		err = note_batch(db, b, why);
 	return err == ERR_OK && b->im->dry_run ? TAKEN_BACK : err;
 }
 

@@ -42,6 +42,13 @@ struct import_kind {
 	/* Writes one; ERR_INVALID and ERR_CONFLICT leave it out. The arena is that of the batch. */
 	enum err (*write)(struct db_conn *db, struct arena *arena, void *arg, size_t which,
 			  enum import_outcome *outcome, struct errmsg *why);
+	/*
+	 * What the audit calls them, when a row for each would bury all others: then each
+	 * transaction leaves one, with how many it wrote out of which file.  NULL when write()
+	 * adds rows.
+	 */
+	const char *audited_as;
+	const char *file;
 	/* Where it came from, for messages: a name, and a line or 0. */
 	const char *(*place)(void *arg, size_t which, unsigned *line);
 };

@@ -17,6 +17,7 @@ struct sqlite_kind {
 	/* Writes one row, as import_kind's does. */
 	enum err (*write)(struct db_conn *db, struct arena *arena, const struct sqlite_rows *rows,
 			  size_t row, enum import_outcome *outcome, struct errmsg *why);
+	const char *audited_as; /* as import_kind's */
 };
 
 extern const struct sqlite_kind sqlite_users;

@@ -9,6 +9,8 @@
 #include "base/utf8.h"
 #include "sqlite_kinds.h"
 #include "store/imported.h"
+#include "store/service_import.h"
+#include "user_change.h"
 
 enum { PORT_MAX = 65535, PID_MAX = 1 << 22 };
 
@@ -91,11 +93,11 @@ static enum err write_service(struct db_conn *db, struct arena *arena,
 		service.updated_us = service.created_us;
 	enum err err =
 	    take(rows, row, SERVICE_NAME, "name", NAME_MAX_CHARACTERS, &service.name, why);
-	return err == ERR_OK ? service_import(db, arena, &service, outcome, why) : err;
+	return err == ERR_OK ? service_import(db, arena, &service, &ctl_origin, outcome, why) : err;
 }
 
-const struct sqlite_kind sqlite_services = {"services", "services", service_columns,
-					    SERVICE_COLUMNS, write_service};
+const struct sqlite_kind sqlite_services = {"services",      "services",    service_columns,
+					    SERVICE_COLUMNS, write_service, NULL};
 
 /* ---- files that agents know ---- */
 
@@ -138,8 +140,8 @@ static enum err write_file(struct db_conn *db, struct arena *arena, const struct
 	return knowledge_import(db, arena, &file, outcome, why);
 }
 
-const struct sqlite_kind sqlite_knowledge = {"knowledge_files", "knowledge files", file_columns,
-					     FILE_COLUMNS, write_file};
+const struct sqlite_kind sqlite_knowledge = {
+    "knowledge_files", "knowledge files", file_columns, FILE_COLUMNS, write_file, "knowledge_file"};
 
 /* ---- the use of APIs ---- */
 
@@ -201,8 +203,8 @@ static enum err write_usage(struct db_conn *db, struct arena *arena, const struc
 	return err == ERR_OK ? usage_import(db, arena, &usage, outcome, why) : err;
 }
 
-const struct sqlite_kind sqlite_usage = {"api_usage", "usage", usage_columns, USAGE_COLUMNS,
-					 write_usage};
+const struct sqlite_kind sqlite_usage = {"api_usage",   "usage",     usage_columns,
+					 USAGE_COLUMNS, write_usage, "usage"};
 
 /* ---- jobs ---- */
 
@@ -243,4 +245,5 @@ static enum err write_job(struct db_conn *db, struct arena *arena, const struct 
 	return err == ERR_OK ? job_import(db, arena, &job, outcome, why) : err;
 }
 
-const struct sqlite_kind sqlite_jobs = {"job_history", "jobs", job_columns, JOB_COLUMNS, write_job};
+const struct sqlite_kind sqlite_jobs = {"job_history", "jobs",    job_columns,
+					JOB_COLUMNS,   write_job, "job_history"};

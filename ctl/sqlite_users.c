@@ -107,4 +107,4 @@ static enum err write_user(struct db_conn *db, struct arena *arena, const struct
 	return err == ERR_OK ? user_import(db, arena, &user, &ctl_origin, outcome, why) : err;
 }
 
-const struct sqlite_kind sqlite_users = {"users", "users", columns, COL_COUNT, write_user};
+const struct sqlite_kind sqlite_users = {"users", "users", columns, COL_COUNT, write_user, NULL};

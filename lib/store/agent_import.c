@@ -109,11 +109,6 @@ static enum err create(struct importing *im, const struct audit_entry *by, struc
 	return err == ERR_OK ? record_audit(im->db, by, "create", NULL, &record, why) : err;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* Whether the record says what the source says; meta is what its metadata does. */
 static bool is_same(const struct importing *im, const struct record *record,
 		    const struct db_result *meta)
@@ -123,11 +118,11 @@ static bool is_same(const struct importing *im, const struct record *record,
 	if (has_parent != (im->source->parent != NULL) ||
 	    (has_parent && !uuid_equal(&parent, &im->parent)))
 		return false;
-	if (!same_text(record_text(record, AGENT_NAME), im->source->name) ||
-	    !same_text(record_text(record, AGENT_LEVEL), im->source->level))
+	if (!import_same_text(record_text(record, AGENT_NAME), im->source->name) ||
+	    !import_same_text(record_text(record, AGENT_LEVEL), im->source->level))
 		return false;
 	for (size_t i = 0; i < META_COUNT; i++)
-		if (!same_text(db_col_text(meta, 0, 1 + i), im->meta[i]))
+		if (!import_same_text(db_col_text(meta, 0, 1 + i), im->meta[i]))
 			return false;
 	return true;
 }

@@ -69,58 +69,6 @@ static enum err compare(struct db_conn *db, struct arena *arena, const char *sql
 	return ERR_OK;
 }
 
-/* ---- services ---- */
-
-static enum err add_service(struct db_conn *db, const struct imported_service *s,
-			    struct errmsg *why)
-{
-	static const char sql[] =
-	    "INSERT INTO services (id, name, description, status, health, port, pid, is_system,"
-	    " created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-	struct uuid id;
-	uuid_new(&id);
-	return db_exec(db, sql,
-		       DB_BINDS(id_value(&id), db_text(s->name), db_text(s->description),
-				db_text(s->status), db_text(s->health), number_or_null(s->port, 0),
-				number_or_null(s->pid, 0), db_bool(s->is_system),
-				db_time(s->created_us), db_time(s->updated_us)),
-		       NULL, why);
-}
-
-static enum err change_service(struct db_conn *db, const struct imported_service *s,
-			       struct errmsg *why)
-{
-	static const char sql[] =
-	    "UPDATE services SET description = ?, status = ?, health = ?, port = ?, pid = ?,"
-	    " is_system = ?, updated_at = ? WHERE name = ?";
-	return db_exec(db, sql,
-		       DB_BINDS(db_text(s->description), db_text(s->status), db_text(s->health),
-				number_or_null(s->port, 0), number_or_null(s->pid, 0),
-				db_bool(s->is_system), db_time(s->updated_us), db_text(s->name)),
-		       NULL, why);
-}
-
-enum err service_import(struct db_conn *db, struct arena *arena,
-			const struct imported_service *source, enum import_outcome *outcome,
-			struct errmsg *why)
-{
-	static const char sql[] =
-	    "SELECT BINARY description <=> ? AND status = ? AND health = ? AND port <=> ? AND pid "
-	    "<=> ?"
-	    " AND is_system = ?, updated_at < ? FROM services WHERE name = ? FOR UPDATE";
-	enum err err = compare(db, arena, sql,
-			       DB_BINDS(db_text(source->description), db_text(source->status),
-					db_text(source->health), number_or_null(source->port, 0),
-					number_or_null(source->pid, 0), db_bool(source->is_system),
-					db_time(source->updated_us), db_text(source->name)),
-			       outcome, why);
-	if (err == ERR_OK && *outcome == IMPORT_CREATED)
-		err = add_service(db, source, why);
-	else if (err == ERR_OK && *outcome == IMPORT_UPDATED)
-		err = change_service(db, source, why);
-	return err;
-}
-
 /* ---- files ---- */
 
 static enum err add_file(struct db_conn *db, const struct knowledge_file *f, struct errmsg *why)

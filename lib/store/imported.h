@@ -1,10 +1,10 @@
 /*
- * What else an import brings: services, files that agents know, the use of APIs, and jobs
- * that are over.  Each is found again, so that an import can run again: a service by its
- * name, a file by its path, the others by an id that is made of the row.
+ * What else an import brings: files that agents know, the use of APIs, and jobs that are over.
+ * Each is found again, so that an import can run again: a file by its path, the others by an id
+ * that is made of the row.
  *
- * Each function belongs into a transaction.  Texts are NULL and times 0 where the source says
- * nothing.
+ * Each function belongs into a transaction, and leaves the audit to it.  Texts are NULL and times
+ * 0 where the source says nothing.
  */
 #ifndef ZIGGIE_STORE_IMPORTED_H
 #define ZIGGIE_STORE_IMPORTED_H
@@ -15,15 +15,6 @@
 #include "db/db.h"
 #include "store/import_outcome.h"
 #include "store/knowledge.h"
-
-struct imported_service {
-	const char *name, *description;
-	const char *status; /* stopped, running or failed */
-	const char *health; /* healthy, unhealthy or unknown */
-	int64_t port, pid;  /* 0 for none */
-	bool is_system;
-	int64_t created_us, updated_us;
-};
 
 struct imported_usage {
 	const char *source_id; /* of the row, where it came from */
@@ -40,10 +31,7 @@ struct imported_job {
 	int64_t started_us, completed_us;
 };
 
-/* Kept when they changed here since the source did. */
-enum err service_import(struct db_conn *db, struct arena *arena,
-			const struct imported_service *source, enum import_outcome *outcome,
-			struct errmsg *why);
+/* Kept when it changed here since the source did. */
 enum err knowledge_import(struct db_conn *db, struct arena *arena,
 			  const struct knowledge_file *source, enum import_outcome *outcome,
 			  struct errmsg *why);

@@ -5,11 +5,6 @@
 #include "auth/password.h"
 #include "store/accounts.h"
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* A hash of ours in place of an imported one is of the same password. */
 static bool same_password(const struct user *here, const struct user *source)
 {
@@ -20,8 +15,8 @@ static bool same_password(const struct user *here, const struct user *source)
 
 static bool is_same(const struct user *here, const struct user *source)
 {
-	return same_text(here->email, source->email) &&
-	       same_text(here->full_name, source->full_name) && here->role == source->role &&
+	return import_same_text(here->email, source->email) &&
+	       import_same_text(here->full_name, source->full_name) && here->role == source->role &&
 	       here->is_active == source->is_active;
 }
 

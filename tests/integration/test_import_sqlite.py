@@ -3,6 +3,7 @@
 import contextlib
 import crypt
 import itertools
+import json
 import os
 import sqlite3
 import subprocess
@@ -168,6 +169,57 @@ def test_the_file_is_only_read(stack, full):
     with open(full.path, "rb") as file:
         assert file.read() == before
     assert os.listdir(os.path.dirname(full.path)) == [os.path.basename(full.path)]
+
+
+# The audit
+
+
+def service_audit(db, full):
+    found = rows(db, "SELECT action, before_json, after_json, remote_address FROM audit JOIN services"
+                     " ON services.id = record_id WHERE resource = 'service' AND name = %s ORDER BY audit.id",
+                 f"web-{full.tag}")
+    return [(action, before and json.loads(before), json.loads(after), address)
+            for action, before, after, address in found]
+
+
+def batch_audit(db, path):
+    """What the audit says of the rows of a file: (kind, created, updated)."""
+    found = rows(db, "SELECT resource, after_json FROM audit WHERE action = 'import' AND record_id IS NULL"
+                     " AND remote_address = 'ziggiectl' AND before_json IS NULL"
+                     " AND JSON_VALUE(after_json, '$.file') = %s ORDER BY id", path)
+    return [(kind, json.loads(after)["created"], json.loads(after)["updated"]) for kind, after in found]
+
+
+def test_each_change_of_a_service_is_in_the_audit(stack, db, full):
+    stack.ctl("import", "sqlite", full.path)
+    new = {"name": f"web-{full.tag}", "description": "Serves", "status": "running", "health": "healthy",
+           "port": 8080, "pid": 77, "is_system": True}
+    assert service_audit(db, full) == [("create", None, new, "ziggiectl")]
+    full.run(f"UPDATE services SET port = NULL, status = 'stopped', updated_at = '{LATER}'")
+    for _ in range(2):  # the second changes nothing
+        stack.ctl("import", "sqlite", full.path)
+    assert service_audit(db, full)[1:] == [
+        ("update", new, {**new, "port": None, "status": "stopped"}, "ziggiectl")]
+
+
+def test_rows_without_a_name_are_in_the_audit_by_their_number(stack, db, full):
+    stack.ctl("import", "sqlite", full.path)
+    assert batch_audit(db, full.path) == [("knowledge_file", 1, 0), ("usage", 2, 0), ("job_history", 1, 0)]
+    full.run("UPDATE job_history SET status = 'failed', error = 'no room'")
+    full.add("api_usage", provider=f"p-{full.tag}", model="m", tokens=1, cost=0, timestamp=LATER)
+    for _ in range(2):  # the second changes nothing
+        stack.ctl("import", "sqlite", full.path)
+    assert batch_audit(db, full.path)[3:] == [("usage", 1, 0), ("job_history", 0, 1)]
+
+
+def test_each_transaction_counts_its_own_rows(stack, db, old):
+    old.run("WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < 249)"
+            f" INSERT INTO api_usage (provider, timestamp) SELECT 'p-{old.tag}',"
+            f" CASE i WHEN 0 THEN 'tomorrow' ELSE '{THEN}' END FROM n")
+    stack.ctl("import", "sqlite", "--dry-run", old.path)
+    assert batch_audit(db, old.path) == []
+    stack.ctl("import", "sqlite", old.path)
+    assert batch_audit(db, old.path) == [("usage", 99, 0), ("usage", 100, 0), ("usage", 50, 0)]
 
 
 # Passwords
