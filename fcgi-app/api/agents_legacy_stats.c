@@ -191,11 +191,7 @@ static enum err get_cache_stats(struct http_request *r, struct http_response *re
 	if (err != ERR_OK)
 		return err;
 	struct json_writer w;
-	json_init(&w, &response->body);
-	json_object(&w);
-	json_put_string(&w, "status", success_words[0]);
-	json_put_string(&w, "message", "counts of agents are cached; lists are read each time");
-	json_put_time_legacy(&w, "timestamp", clock_wall_us());
+	answer_begin_done(&w, response, "counts of agents are cached; lists are read each time");
 	json_put_uint(&w, "ttl_seconds", STATS_TTL_MS / MS_PER_S);
 	json_put_uint(&w, "hits", figures[CACHED_L1].hits);
 	json_put_uint(&w, "misses", figures[CACHED_L1].misses);

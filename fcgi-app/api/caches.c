@@ -21,15 +21,28 @@ static const struct field done_fields[] = {
 };
 const struct schema done_schema = SCHEMA("Done", done_fields);
 
+void answer_begin_done(struct json_writer *w, struct http_response *response, const char *message)
+{
+	json_init(w, &response->body);
+	json_object(w);
+	json_put_string(w, "status", done_words[0]);
+	json_put_string(w, "message", message);
+	json_put_time_legacy(w, "timestamp", clock_wall_us());
+}
+
 void answer_done(struct http_response *response, const char *message)
 {
 	struct json_writer w;
-	json_init(&w, &response->body);
-	json_object(&w);
-	json_put_string(&w, "status", done_words[0]);
-	json_put_string(&w, "message", message);
-	json_put_time_legacy(&w, "timestamp", clock_wall_us());
+	answer_begin_done(&w, response, message);
 	json_end(&w);
+}
+
+void answer_begin_read(struct json_writer *w, struct http_response *response)
+{
+	json_init(w, &response->body);
+	json_object(w);
+	json_put_bool(w, "success", true);
+	json_put_time_legacy(w, "timestamp", clock_wall_us());
 }
 
 static void log_invalidation(const struct http_request *r)
@@ -178,10 +191,7 @@ static enum err get_stats(struct http_request *r, struct http_response *response
 	if (err != ERR_OK)
 		return err;
 	struct json_writer w;
-	json_init(&w, &response->body);
-	json_object(&w);
-	json_put_bool(&w, "success", true);
-	json_put_time_legacy(&w, "timestamp", clock_wall_us());
+	answer_begin_read(&w, response);
 	json_key(&w, "caches");
 	json_object(&w);
 	for (size_t i = 0; i < CACHED_COUNT; i++)

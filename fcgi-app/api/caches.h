@@ -7,6 +7,7 @@
 
 #include "http/request.h"
 #include "json/schema.h"
+#include "json/writer.h"
 
 enum cached { CACHED_L1, CACHED_MEMCACHED, CACHED_TOKENS, CACHED_COUNT };
 
@@ -37,5 +38,10 @@ enum err caches_invalidate_records(const struct http_request *r, struct http_res
 extern const struct schema done_schema; /* what both answer */
 /* The answer itself, for others that do something and have nothing more to say. */
 void answer_done(struct http_response *response, const char *message);
+
+/* How an answer begins that goes on: what has more to say puts it, and json_end(). */
+void answer_begin_done(struct json_writer *w, struct http_response *response, const char *message);
+/* {success, timestamp}: of what is only read. */
+void answer_begin_read(struct json_writer *w, struct http_response *response);
 
 #endif

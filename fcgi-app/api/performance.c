@@ -26,12 +26,9 @@ enum { SLOWEST = 5, THRESHOLD_MS_MAX = 3600000 };
 				     .summary = "The last reset; null when there was none"         \
 	}
 
-static void begin(struct json_writer *w, struct http_response *response, int64_t since_us)
+static void begin_since(struct json_writer *w, struct http_response *response, int64_t since_us)
 {
-	json_init(w, &response->body);
-	json_object(w);
-	json_put_bool(w, "success", true);
-	json_put_time_legacy(w, "timestamp", clock_wall_us());
+	answer_begin_read(w, response);
 	if (since_us == 0)
 		json_put_null(w, "since");
 	else
@@ -77,12 +74,8 @@ struct figures {
 	struct scoreboard_totals totals;
 };
 
-static enum err read_figures(const struct http_request *r, struct figures *f, struct errmsg *why)
+static void add_routes(struct figures *f)
 {
-	enum err err =
-	    scoreboard_totals_since_mark(r->app->scoreboard, &f->totals, &f->since_us, why);
-	if (err != ERR_OK)
-		return err;
 	for (unsigned i = 0; i < f->totals.route_count; i++) {
 		struct route_figures route = figures_of(&f->totals.routes[i]);
 		if (route.requests == 0)
@@ -93,7 +86,20 @@ static enum err read_figures(const struct http_request *r, struct figures *f, st
 		latency_add(&f->all.latency, &route.latency);
 	}
 	qsort(f->routes, f->route_count, sizeof(*f->routes), compare_sum);
-	return ERR_OK;
+}
+
+/* NULL, and *err, when they can't be read. */
+static const struct figures *read_figures(const struct http_request *r, enum err *err,
+					  struct errmsg *why)
+{
+	struct figures *f = arena_calloc(r->arena, 1, sizeof(*f));
+	*err = f != NULL
+		   ? scoreboard_totals_since_mark(r->app->scoreboard, &f->totals, &f->since_us, why)
+		   : no_memory(why);
+	if (*err != ERR_OK)
+		return NULL;
+	add_routes(f);
+	return f;
 }
 
 #define FIGURES                                                                                    \
@@ -156,14 +162,12 @@ static const struct schema metrics_schema = SCHEMA("PerformanceMetrics", metrics
 static enum err get_metrics(struct http_request *r, struct http_response *response,
 			    struct errmsg *why)
 {
-	struct figures *f = arena_calloc(r->arena, 1, sizeof(*f));
+	enum err err;
+	const struct figures *f = read_figures(r, &err, why);
 	if (f == NULL)
-		return no_memory(why);
-	enum err err = read_figures(r, f, why);
-	if (err != ERR_OK)
 		return err;
 	struct json_writer w;
-	begin(&w, response, f->since_us);
+	begin_since(&w, response, f->since_us);
 	put_figures(&w, &f->all);
 	put_routes(&w, "routes", f, SCOREBOARD_ROUTES);
 	json_end(&w);
@@ -235,10 +239,7 @@ static enum err get_slow(struct http_request *r, struct http_response *response,
 	if (slow == NULL)
 		return no_memory(why);
 	struct json_writer w;
-	json_init(&w, &response->body);
-	json_object(&w);
-	json_put_bool(&w, "success", true);
-	json_put_time_legacy(&w, "timestamp", clock_wall_us());
+	answer_begin_read(&w, response);
 	json_put_int(&w, "threshold_ms", statements_threshold_us(board) / US_PER_MS);
 	json_key(&w, "slow_queries");
 	json_array(&w);
@@ -281,15 +282,15 @@ static void put_slow_counts(struct json_writer *w, const struct scoreboard *boar
 static enum err get_summary(struct http_request *r, struct http_response *response,
 			    struct errmsg *why)
 {
-	struct figures *f = arena_calloc(r->arena, 1, sizeof(*f));
-	struct slow_rows *slow = read_slow(r);
-	if (f == NULL || slow == NULL)
+	const struct slow_rows *slow = read_slow(r);
+	if (slow == NULL)
 		return no_memory(why);
-	enum err err = read_figures(r, f, why);
-	if (err != ERR_OK)
+	enum err err;
+	const struct figures *f = read_figures(r, &err, why);
+	if (f == NULL)
 		return err;
 	struct json_writer w;
-	begin(&w, response, f->since_us);
+	begin_since(&w, response, f->since_us);
 	put_figures(&w, &f->all);
 	put_routes(&w, "slowest_routes", f, SLOWEST);
 	put_slow_counts(&w, r->app->scoreboard, slow);
