@@ -19,7 +19,13 @@
 #include "base/strbuf.h"
 #include "store/migrate.h"
 
-enum { START_MS = 30000, PATIENCE_MS = 10000, PATH_LEN = 256, SYSTEM_SQL_MAX = 4 * 1024 * 1024 };
+enum {
+	START_MS = 30000,
+	PATIENCE_MS = 10000,
+	SESSION_MS = 60000,
+	PATH_LEN = 256,
+	SYSTEM_SQL_MAX = 4 * 1024 * 1024
+};
 
 static struct {
 	char dir[64];
@@ -301,6 +307,20 @@ struct db_conn *test_mariadb_connect(const struct db_server *server)
 		abort();
 	}
 	return db;
+}
+
+void test_session_open(struct test_session *session)
+{
+	const struct deadline limit = deadline_in_ms(SESSION_MS);
+	session->db = test_mariadb_connect(&mariadb.server);
+	db_set_deadline(session->db, &limit);
+	arena_init(&session->arena, 65536, 64 << 20);
+}
+
+void test_session_close(struct test_session *session)
+{
+	db_close(session->db);
+	arena_release(&session->arena);
 }
 
 void test_mariadb_sql(const char *sql)

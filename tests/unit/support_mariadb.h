@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/deadline.h"
 #include "db/db.h"
 
@@ -35,6 +36,15 @@ const struct db_server *test_mariadb_root(void);
 
 /* A connection with ten seconds for everything; aborts when there is none. */
 struct db_conn *test_mariadb_connect(const struct db_server *server);
+
+/* What a test of lib/store needs: such a connection, with a minute for everything, and an arena. */
+struct test_session {
+	struct db_conn *db;
+	struct arena arena;
+};
+void test_session_open(struct test_session *session);
+void test_session_close(struct test_session *session);
+
 /* One statement as root, on a connection of its own. */
 void test_mariadb_sql(const char *sql);
 /* The single number that a query as root gives. */

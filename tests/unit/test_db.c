@@ -44,13 +44,6 @@ static int set_up_server(void **state)
 	return 0;
 }
 
-static int tear_down_server(void **state)
-{
-	(void)state;
-	test_mariadb_stop();
-	return 0;
-}
-
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -840,5 +833,5 @@ int main(void)
 	    TEST(test_capacity_is_a_sum),
 	    TEST(test_durability_is_checked),
 	};
-	return cmocka_run_group_tests(tests, set_up_server, tear_down_server);
+	return cmocka_run_group_tests(tests, set_up_server, test_mariadb_tear_down);
 }

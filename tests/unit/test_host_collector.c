@@ -44,6 +44,15 @@ static struct host_view take(struct host_collector *c, enum host_kind kind, stru
 	return view;
 }
 
+/* The same of the fixture's host. */
+static void take_of_fixture(enum host_kind kind, struct strbuf *json)
+{
+	STRBUF_CLEANUP sample = STRBUF_INIT;
+	struct host_collector *c = fixture_collector();
+	take(c, kind, &sample, json);
+	host_collector_free(c);
+}
+
 static void assert_says(const struct strbuf *json, const char *part)
 {
 	if (strstr(json->data, part) == NULL)
@@ -88,24 +97,19 @@ static void test_stats_of_a_host(void **state)
 static void test_info_of_a_host(void **state)
 {
 	(void)state;
-	STRBUF_CLEANUP sample = STRBUF_INIT;
 	STRBUF_CLEANUP json = STRBUF_INIT;
-	struct host_collector *c = fixture_collector();
-	take(c, HOST_INFO, &sample, &json);
+	take_of_fixture(HOST_INFO, &json);
 	assert_says(&json, "\"uptime\":86400,\"processor\":\"Example(R) Processor 4-Way @ "
 			   "2.00GHz\",\"totalMemory\":16777216000,\"cpuCores\":4,"
 			   "\"cpuCoresPhysical\":2,\"boot_time\":1700000000}");
 	assert_says(&json, "\"os\":\"Linux\",\"hostname\":\"");
-	host_collector_free(c);
 }
 
 static void test_processes_of_a_host(void **state)
 {
 	(void)state;
-	STRBUF_CLEANUP sample = STRBUF_INIT;
 	STRBUF_CLEANUP json = STRBUF_INIT;
-	struct host_collector *c = fixture_collector();
-	take(c, HOST_PROCESSES, &sample, &json);
+	take_of_fixture(HOST_PROCESSES, &json);
 	assert_says(&json, "\"count\":4,\"processes\":[{\"pid\":1234,\"ppid\":1,\"name\":"
 			   "\"gnome-keyring-daemon\",\"username\":\"root\",\"status\":\"running\"");
 	assert_says(&json, "\"memory_percent\":0.12,\"rss\":20484096,\"threads\":4,"
@@ -113,31 +117,25 @@ static void test_processes_of_a_host(void **state)
 	assert_says(&json, "\"name\":\"kworker/0:1-events\"");
 	assert_says(&json, "\"name\":\"evil) S 1 (\\nname\"");
 	assert_says(&json, "\"status\":\"zombie\"");
-	host_collector_free(c);
 }
 
 static void test_ports_of_a_host(void **state)
 {
 	(void)state;
-	STRBUF_CLEANUP sample = STRBUF_INIT;
 	STRBUF_CLEANUP json = STRBUF_INIT;
-	struct host_collector *c = fixture_collector();
-	take(c, HOST_PORTS, &sample, &json);
+	take_of_fixture(HOST_PORTS, &json);
 	/* Two sockets share port 22; a connected UDP socket is no port. */
 	assert_says(&json, "\"count\":4,\"ports\":[{\"port\":22,\"pid\":null,");
 	assert_says(&json, "\"protocol\":\"udp\",\"status\":\"NONE\",\"address\":\"0.0.0.0\"}");
 	assert_says(&json, "\"protocol\":\"tcp\",\"status\":\"LISTEN\",\"address\":\"127.0.0.1\"}");
 	assert_says(&json, "\"address\":\"::1\"}]}");
-	host_collector_free(c);
 }
 
 static void test_network_of_a_host(void **state)
 {
 	(void)state;
-	STRBUF_CLEANUP sample = STRBUF_INIT;
 	STRBUF_CLEANUP json = STRBUF_INIT;
-	struct host_collector *c = fixture_collector();
-	take(c, HOST_NETWORK, &sample, &json);
+	take_of_fixture(HOST_NETWORK, &json);
 	assert_says(&json, "{\"name\":\"eth0\",\"bytes_sent\":3000000,\"bytes_recv\":1000000,"
 			   "\"packets_sent\":4000,\"packets_recv\":2000,\"errin\":1,\"errout\":3,"
 			   "\"dropin\":2,\"dropout\":4,\"bytes_sent_per_sec\":0.0,"
@@ -149,16 +147,13 @@ static void test_network_of_a_host(void **state)
 	assert_says(&json, "\"connections\":{\"ESTABLISHED\":1,\"SYN_SENT\":0,\"SYN_RECV\":1,");
 	assert_says(&json, "\"TIME_WAIT\":1,");
 	assert_says(&json, "\"LISTEN\":4,\"CLOSING\":0,\"NONE\":2}");
-	host_collector_free(c);
 }
 
 static void test_disks_of_a_host(void **state)
 {
 	(void)state;
-	STRBUF_CLEANUP sample = STRBUF_INIT;
 	STRBUF_CLEANUP json = STRBUF_INIT;
-	struct host_collector *c = fixture_collector();
-	take(c, HOST_DISK, &sample, &json);
+	take_of_fixture(HOST_DISK, &json);
 	assert_says(&json, "\"partitions\":[{\"device\":\"/dev/vda1\",\"mountpoint\":\"/\","
 			   "\"fstype\":\"ext4\",\"total\":");
 	assert_silent(&json, "/mnt/dead");
@@ -169,21 +164,17 @@ static void test_disks_of_a_host(void **state)
 			   "\"busy_percent\":0.0},{\"device\":\"nvme0n1\"");
 	assert_silent(&json, "vda1\",\"read_bytes");
 	assert_silent(&json, "loop0");
-	host_collector_free(c);
 }
 
 static void test_resources_of_a_host(void **state)
 {
 	(void)state;
-	STRBUF_CLEANUP sample = STRBUF_INIT;
 	STRBUF_CLEANUP json = STRBUF_INIT;
-	struct host_collector *c = fixture_collector();
-	take(c, HOST_RESOURCES, &sample, &json);
+	take_of_fixture(HOST_RESOURCES, &json);
 	assert_says(&json, "\"cpu\":{\"usage_percent\":0.0,\"count\":4,");
 	assert_says(&json, "\"memory\":{\"total\":16777216000,");
 	assert_says(&json, "\"disk\":{\"total\":");
 	assert_says(&json, "\"network\":{\"bytes_sent\":3005000,");
-	host_collector_free(c);
 }
 
 static void test_a_tree_without_the_essential_is_an_error(void **state)

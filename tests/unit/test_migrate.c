@@ -37,13 +37,6 @@ static int set_up_server(void **state)
 	return 0;
 }
 
-static int tear_down_server(void **state)
-{
-	(void)state;
-	test_mariadb_stop();
-	return 0;
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -316,5 +309,5 @@ int main(void)
 	    TEST(test_others_go_on_while_a_table_is_in_use),
 	    TEST(test_a_table_that_stays_in_use_ends_it_at_the_deadline),
 	};
-	return cmocka_run_group_tests(tests, set_up_server, tear_down_server);
+	return cmocka_run_group_tests(tests, set_up_server, test_mariadb_tear_down);
 }

@@ -38,13 +38,6 @@ static int set_up_server(void **state)
 	return 0;
 }
 
-static int tear_down_server(void **state)
-{
-	(void)state;
-	test_mariadb_stop();
-	return 0;
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -915,5 +908,5 @@ int main(void)
 	    TEST(test_shares_add_up_to_the_hosts_numbers),
 	    TEST(test_the_password_comes_from_its_file),
 	};
-	return cmocka_run_group_tests(tests, set_up_server, tear_down_server);
+	return cmocka_run_group_tests(tests, set_up_server, test_mariadb_tear_down);
 }

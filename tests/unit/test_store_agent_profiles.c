@@ -10,66 +10,38 @@
 
 #include "base/strbuf.h"
 #include "store/agent_profiles.h"
-#include "store/migrate.h"
 #include "support_mariadb.h"
 
-enum { PATIENCE_MS = 60000, CROWD = PROFILE_SEARCHED_MAX + 50 };
+enum { CROWD = PROFILE_SEARCHED_MAX + 50 };
 
-static struct {
-	struct db_conn *db;
-	struct arena arena;
-} fixture;
-
-static void run_sql(const char *sql)
-{
-	struct errmsg why = ERRMSG_INIT;
-	if (db_command(fixture.db, sql, &why) != ERR_OK)
-		fail_msg("%s", why.text);
-}
+static struct test_session fixture;
 
 /* More agents than a search looks at, all of level L3; only the first and last are special. */
-static void make_crowd(void)
-{
-	run_sql(
-	    "INSERT INTO agents (id, created_at, updated_at, did, name, agent_type, status, level,"
-	    " configuration, metadata, resource_limits)"
-	    " SELECT UNHEX(LPAD(HEX(seq), 32, '0')), NOW(6), NOW(6), CONCAT('did:ziggie:a', seq),"
-	    " CASE seq WHEN 1 THEN 'The First' WHEN 10050 THEN 'The Last' ELSE 'One of many' END,"
-	    " 'x', 'active', 'L3', '{}', '{\"role\": \"Waits\"}', '{}' FROM seq_1_to_10050");
-	run_sql("INSERT INTO record_counts VALUES ('agent', 0, 10050)");
-}
-
 static int set_up_server(void **state)
 {
-	(void)state;
-	test_mariadb_start();
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct errmsg why = ERRMSG_INIT;
-	if (migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, &why) != ERR_OK)
-		fail_msg("%s", why.text);
-	fixture.db = test_mariadb_connect(test_mariadb_server());
-	arena_init(&fixture.arena, 65536, 64 << 20);
-	db_set_deadline(fixture.db, &limit);
-	make_crowd();
-	return 0;
-}
-
-static int tear_down_server(void **state)
-{
-	(void)state;
-	arena_release(&fixture.arena);
-	db_close(fixture.db);
-	test_mariadb_stop();
+	test_mariadb_set_up(state);
+	test_mariadb_sql(
+	    "INSERT INTO ziggie.agents (id, created_at, updated_at, did, name, agent_type, status,"
+	    " level, configuration, metadata, resource_limits)"
+	    " SELECT UNHEX(LPAD(HEX(seq), 32, '0')), NOW(6), NOW(6), CONCAT('did:ziggie:a', seq),"
+	    " CASE seq WHEN 1 THEN 'The First' WHEN 10050 THEN 'The Last' ELSE 'One of many' END,"
+	    " 'x', 'active', 'L3', '{}', '{\"role\": \"Waits\"}', '{}'"
+	    " FROM ziggie.seq_1_to_10050");
+	test_mariadb_sql("INSERT INTO ziggie.record_counts VALUES ('agent', 0, 10050)");
 	return 0;
 }
 
 static int set_up(void **state)
 {
 	(void)state;
-	static struct deadline limit;
-	limit = deadline_in_ms(PATIENCE_MS);
-	db_set_deadline(fixture.db, &limit);
-	arena_reset(&fixture.arena);
+	test_session_open(&fixture);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	test_session_close(&fixture);
 	return 0;
 }
 
@@ -215,12 +187,14 @@ static void test_counts_are_of_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(test_every_list_is_read_along_its_index, set_up),
-	    cmocka_unit_test_setup(test_a_search_looks_at_so_many_and_says_so, set_up),
-	    cmocka_unit_test_setup(test_a_search_of_all_is_exact, set_up),
-	    cmocka_unit_test_setup(test_totals_are_exact_up_to_a_bound, set_up),
-	    cmocka_unit_test_setup(test_counts_are_of_all, set_up),
+	    cmocka_unit_test_setup_teardown(test_every_list_is_read_along_its_index, set_up,
+					    tear_down),
+	    cmocka_unit_test_setup_teardown(test_a_search_looks_at_so_many_and_says_so, set_up,
+					    tear_down),
+	    cmocka_unit_test_setup_teardown(test_a_search_of_all_is_exact, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_totals_are_exact_up_to_a_bound, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_counts_are_of_all, set_up, tear_down),
 	};
 	return cmocka_run_group_tests_name("store_agent_profiles", tests, set_up_server,
-					   tear_down_server);
+					   test_mariadb_tear_down);
 }

@@ -12,13 +12,10 @@
 
 #include "base/clock.h"
 #include "store/api_keys.h"
-#include "store/migrate.h"
 #include "store/tickets.h"
 #include "store/tokens.h"
 #include "store/users.h"
 #include "support_mariadb.h"
-
-enum { PATIENCE_MS = 20000 };
 
 struct fixture {
 	struct db_conn *db;
@@ -28,24 +25,6 @@ struct fixture {
 };
 
 static struct fixture fixture;
-
-static int set_up_server(void **state)
-{
-	(void)state;
-	test_mariadb_start();
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct errmsg why = ERRMSG_INIT;
-	assert_int_equal(migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, &why),
-			 ERR_OK);
-	return 0;
-}
-
-static int tear_down_server(void **state)
-{
-	(void)state;
-	test_mariadb_stop();
-	return 0;
-}
 
 static struct user add_user(struct fixture *f, const char *name)
 {
@@ -334,6 +313,6 @@ int main(void)
 	    TEST(test_of_two_who_take_a_ticket_one_gets_it),
 	    TEST(test_a_ticket_ends_with_time_and_session),
 	};
-	return cmocka_run_group_tests_name("store_api_keys", tests, set_up_server,
-					   tear_down_server);
+	return cmocka_run_group_tests_name("store_api_keys", tests, test_mariadb_set_up,
+					   test_mariadb_tear_down);
 }

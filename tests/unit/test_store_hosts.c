@@ -15,30 +15,22 @@
 
 enum { PATIENCE_MS = 20000 };
 
-struct fixture {
-	struct db_conn *db;
-	struct arena arena;
-};
-
 static int set_up(void **state)
 {
-	static struct fixture f;
+	static struct test_session session;
 	test_mariadb_sql("DELETE FROM ziggie.hosts");
-	f.db = test_mariadb_connect(test_mariadb_server());
-	arena_init(&f.arena, 4096, 1 << 20);
-	*state = &f;
+	test_session_open(&session);
+	*state = &session;
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	struct fixture *f = *state;
-	db_close(f->db);
-	arena_release(&f->arena);
+	test_session_close(*state);
 	return 0;
 }
 
-static void beat(struct fixture *f, const char *id, const char *version)
+static void beat(struct test_session *f, const char *id, const char *version)
 {
 	const struct host_beat says = {
 	    .id = id, .hostname = "box", .version = version, .interval_ms = 10000};
@@ -47,7 +39,7 @@ static void beat(struct fixture *f, const char *id, const char *version)
 		fail_msg("%s", why.text);
 }
 
-static struct host_entry read_host(struct fixture *f, const char *id)
+static struct host_entry read_host(struct test_session *f, const char *id)
 {
 	struct host_entry host;
 	assert_int_equal(hosts_by_id(f->db, &f->arena, id, &host, NULL), ERR_OK);
@@ -56,7 +48,7 @@ static struct host_entry read_host(struct fixture *f, const char *id)
 
 static void test_a_host_is_read_as_it_said(void **state)
 {
-	struct fixture *f = *state;
+	struct test_session *f = *state;
 	beat(f, "n\xc3\xb6rd-1", "1.2.3");
 	struct host_entry host = read_host(f, "n\xc3\xb6rd-1");
 	assert_string_equal(host.id, "n\xc3\xb6rd-1");
@@ -70,7 +62,7 @@ static void test_a_host_is_read_as_it_said(void **state)
 
 static void test_a_heartbeat_renews_all_but_the_first(void **state)
 {
-	struct fixture *f = *state;
+	struct test_session *f = *state;
 	beat(f, "a", "1");
 	struct host_entry before = read_host(f, "a");
 	beat(f, "a", "2");
@@ -82,7 +74,7 @@ static void test_a_heartbeat_renews_all_but_the_first(void **state)
 
 static void test_three_missing_heartbeats_are_silence(void **state)
 {
-	struct fixture *f = *state;
+	struct test_session *f = *state;
 	beat(f, "a", "1");
 	test_mariadb_sql(
 	    "UPDATE ziggie.hosts SET last_seen = UTC_TIMESTAMP(6) - INTERVAL 29 SECOND");
@@ -99,7 +91,7 @@ static void test_three_missing_heartbeats_are_silence(void **state)
 
 static void test_ids_are_exact(void **state)
 {
-	struct fixture *f = *state;
+	struct test_session *f = *state;
 	struct host_entry host;
 	struct errmsg why = ERRMSG_INIT;
 	beat(f, "a", "1");
@@ -109,7 +101,7 @@ static void test_ids_are_exact(void **state)
 	assert_int_equal(hosts_by_id(f->db, &f->arena, "", &host, NULL), ERR_NOT_FOUND);
 }
 
-static size_t list(struct fixture *f, const char *after, uint64_t skip, uint64_t limit,
+static size_t list(struct test_session *f, const char *after, uint64_t skip, uint64_t limit,
 		   struct host_entry **hosts, uint64_t *total)
 {
 	const struct host_page page = {.after = after, .skip = skip, .limit = limit};
@@ -120,7 +112,7 @@ static size_t list(struct fixture *f, const char *after, uint64_t skip, uint64_t
 
 static void test_lists_come_in_pages(void **state)
 {
-	struct fixture *f = *state;
+	struct test_session *f = *state;
 	struct host_entry *hosts;
 	uint64_t total;
 	assert_int_equal(list(f, "", 0, 5, &hosts, &total), 0);
@@ -142,7 +134,7 @@ static void test_lists_come_in_pages(void **state)
 
 static void test_a_removed_host_is_gone_until_it_says_something(void **state)
 {
-	struct fixture *f = *state;
+	struct test_session *f = *state;
 	struct host_entry host;
 	struct errmsg why = ERRMSG_INIT;
 	beat(f, "a", "1");
@@ -158,7 +150,7 @@ static void test_a_removed_host_is_gone_until_it_says_something(void **state)
 
 static void test_the_pool_finds_a_host(void **state)
 {
-	struct fixture *f = *state;
+	struct test_session *f = *state;
 	const struct db_pool_config config = {.server = *test_mariadb_server(),
 					      .min = 1,
 					      .max = 1,

@@ -19,23 +19,17 @@
 #include "store/schedules.h"
 #include "support_mariadb.h"
 
-enum { LEASE_MS = 60000, PATIENCE_MS = 20000, CLAIMERS = 6, JOBS = 90 };
+enum { LEASE_MS = 60000, CLAIMERS = 6, JOBS = 90 };
 
 static const char *const types[] = {"remove-expired", NULL};
 static const struct job_taking taking = {.types = types, .host = "here", .lease_ms = LEASE_MS};
 
-static struct {
-	struct db_conn *db;
-	struct arena arena;
-} fixture;
+static struct test_session fixture;
 
 static int set_up(void **state)
 {
 	(void)state;
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	fixture.db = test_mariadb_connect(test_mariadb_server());
-	db_set_deadline(fixture.db, &limit);
-	arena_init(&fixture.arena, 4096, 1 << 20);
+	test_session_open(&fixture);
 	test_mariadb_sql("DELETE FROM ziggie.jobs");
 	test_mariadb_sql("DELETE FROM ziggie.schedules");
 	test_mariadb_sql("UPDATE ziggie.leases SET holder = NULL, held_until = NULL");
@@ -45,8 +39,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	arena_release(&fixture.arena);
-	db_close(fixture.db);
+	test_session_close(&fixture);
 	return 0;
 }
 

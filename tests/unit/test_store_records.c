@@ -14,55 +14,38 @@
 #include "store/goals.h"
 #include "store/idempotency.h"
 #include "store/jobs.h"
-#include "store/migrate.h"
 #include "store/plans.h"
 #include "store/projects.h"
 #include "store/tasks.h"
 #include "support_mariadb.h"
 
-enum { PATIENCE_MS = 20000 };
-
 static const struct record_kind *const kinds[] = {&agents, &projects, &goals,
 						  &plans,  &tasks,    &jobs};
 
-static struct {
-	struct db_conn *db;
-	struct arena arena;
-} fixture;
+static struct test_session fixture;
 
 static int set_up_server(void **state)
 {
-	(void)state;
-	test_mariadb_start();
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct errmsg why = ERRMSG_INIT;
-	if (migrate_apply(test_mariadb_server(), migrations, &limit, NULL, NULL, &why) != ERR_OK)
-		fail_msg("%s", why.text);
+	test_mariadb_set_up(state);
 	/* A table of fewer rows than a page may be sorted. */
 	test_mariadb_sql("INSERT INTO ziggie.agents (id, created_at, updated_at, name, agent_type,"
 			 " status, configuration, metadata, resource_limits) SELECT"
 			 " UNHEX(MD5(seq)), UTC_TIMESTAMP(), UTC_TIMESTAMP(), 'a', 'x', 'idle',"
 			 " '{}', '{}', '{}' FROM ziggie.seq_1_to_200");
-	fixture.db = test_mariadb_connect(test_mariadb_server());
-	arena_init(&fixture.arena, 4096, 1 << 20);
-	return 0;
-}
-
-static int tear_down_server(void **state)
-{
-	(void)state;
-	arena_release(&fixture.arena);
-	db_close(fixture.db);
-	test_mariadb_stop();
 	return 0;
 }
 
 static int set_up(void **state)
 {
 	(void)state;
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	db_set_deadline(fixture.db, &limit);
-	arena_reset(&fixture.arena);
+	test_session_open(&fixture);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	test_session_close(&fixture);
 	return 0;
 }
 
@@ -225,11 +208,13 @@ static void test_old_answers_are_forgotten(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(test_every_list_is_read_along_its_index, set_up),
-	    cmocka_unit_test_setup(test_the_rows_agree, set_up),
-	    cmocka_unit_test_setup(test_a_kept_answer_comes_again, set_up),
-	    cmocka_unit_test_setup(test_a_key_is_taken_over, set_up),
-	    cmocka_unit_test_setup(test_old_answers_are_forgotten, set_up),
+	    cmocka_unit_test_setup_teardown(test_every_list_is_read_along_its_index, set_up,
+					    tear_down),
+	    cmocka_unit_test_setup_teardown(test_the_rows_agree, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_a_kept_answer_comes_again, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_a_key_is_taken_over, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_old_answers_are_forgotten, set_up, tear_down),
 	};
-	return cmocka_run_group_tests_name("store_records", tests, set_up_server, tear_down_server);
+	return cmocka_run_group_tests_name("store_records", tests, set_up_server,
+					   test_mariadb_tear_down);
 }
