@@ -19,6 +19,9 @@ FORMS = [(row, field) for row in rows.ROWS if row["body"] == "form"
          for field in rows.fields_of(row["accepts"])]
 PARAMETERS = [(row, field) for row in rows.ROWS for field in rows.fields_of(row["takes"])]
 TOO_LARGE = "9" * 400
+# Asked through Apache as well, since a web server may mend or refuse a request on its way: one
+# route of each method that takes a body, and one with parameters.
+AT_APACHE = (("POST", "/api/v1/tasks"), ("PATCH", "/api/v1/tasks/{id}"), ("GET", "/api/v1/audit"))
 
 
 def name_of(value):
@@ -187,6 +190,33 @@ def test_a_bad_parameter_is_named(stack, admin, row, parameter):
     for value in bad:
         query = f"{name}={value}"
         assert_names(get_as_written(stack, rows.path_of(row) + "?" + query, admin), name, query)
+
+
+def at_apache(cases):
+    """The cases of a few routes, through Apache."""
+    few = [case for case in cases if (case[0]["method"], case[0]["path"]) in AT_APACHE]
+    stacks = pytest.mark.parametrize("stack", ["apache"], indirect=True, scope="session")
+    return lambda test: stacks(pytest.mark.parametrize("row,field", few, ids=name_of)(test))
+
+
+@at_apache(FIELDS)
+def test_a_bad_value_names_its_field_through_apache(api, admin, row, field):
+    test_a_bad_value_names_its_field(api, admin, row, field)
+
+
+@at_apache(FIELDS)
+def test_a_field_that_must_be_there_is_missed_through_apache(api, admin, row, field):
+    test_a_field_that_must_be_there_is_missed(api, admin, row, field)
+
+
+@at_apache(FIELDS)
+def test_what_is_no_json_is_400_through_apache(api, admin, row, field):
+    test_what_is_no_json_is_400(api, admin, row, field)
+
+
+@at_apache(PARAMETERS)
+def test_a_bad_parameter_is_named_through_apache(stack, admin, row, field):
+    test_a_bad_parameter_is_named(stack, admin, row, field)
 
 
 def test_each_type_of_field_has_bad_values():
