@@ -1,6 +1,5 @@
 """Accounts: registering, another password, and what administrators do with them."""
 
-import concurrent.futures
 import os
 import re
 
@@ -8,6 +7,7 @@ import pytest
 
 from accounts import PASSWORD, assert_problem, fields_of, new_name
 from harness import ADMIN_PASSWORD, wait_for
+from traffic import at_once
 
 pytestmark = pytest.mark.http
 
@@ -140,10 +140,8 @@ def test_of_two_new_passwords_at_once_one_counts(stack, account):
     person = account()
     tokens = [person.token() for _ in range(2)]
     passwords = ["the first of two", "the second of two"]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(
-            lambda each: change_password(stack.api(), each[0], PASSWORD, each[1]),
-            zip(tokens, passwords)))
+    answers = at_once(lambda each: change_password(stack.api(), each[0], PASSWORD, each[1]),
+                      zip(tokens, passwords))
     good = [i for i, answer in enumerate(answers) if answer.status_code == 200]
     assert len(good) == 1, [answer.text for answer in answers]
     # The other was too late, or its session had ended.
@@ -294,9 +292,8 @@ def test_the_last_administrator_stays_whoever_asks(fresh_stack):
     tokens = [token, stack.ctl("token", "second").stdout.strip()]
     paths = [users_path(api, each) for each in tokens]
     for _ in range(10):
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            answers = list(pool.map(
-                lambda i: stack.api().put(paths[1 - i], tokens[i], json={"role": "user"}), (0, 1)))
+        answers = at_once(
+            lambda i: stack.api().put(paths[1 - i], tokens[i], json={"role": "user"}), (0, 1))
         statuses = [answer.status_code for answer in answers]
         assert statuses.count(200) == 1 and set(statuses) <= {200, 403, 409}, statuses
         winner = statuses.index(200)

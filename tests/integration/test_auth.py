@@ -12,6 +12,7 @@ import pytest
 
 from accounts import PASSWORD, assert_problem, fields_of, new_name
 from harness import Api, freeze, wait_for
+from traffic import at_once
 
 pytestmark = pytest.mark.http
 
@@ -201,9 +202,7 @@ def test_who_waits_too_long_for_a_hash_is_told_to_try_again(fresh_stack):
         "threads": 64, "password_hashes": 1, "request_timeout": "1500ms"})
     stack.add_user("person", password=PASSWORD)
     sign_in = {"username": "person", "password": PASSWORD}
-    with concurrent.futures.ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda _: stack.api().post("/api/auth/login", json=sign_in),
-                                range(32)))
+    answers = at_once(lambda _: stack.api().post("/api/auth/login", json=sign_in), range(32))
     refused = [answer for answer in answers if answer.status_code != 200]
     for answer in refused:
         assert_problem(answer, 503)
@@ -401,8 +400,7 @@ def statuses(stack, path, token, count):
     def ask(_):
         return Api(stack.url).get(path, token).status_code
 
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        return set(pool.map(ask, range(count)))
+    return set(at_once(ask, range(count), clients=16))
 
 
 @pytest.mark.concurrency

@@ -1,12 +1,12 @@
 """A lock held by somebody else makes requests wait: each ends at the limit, and nothing stays."""
 
-import concurrent.futures
 import time
 
 import pytest
 import requests
 
 from harness import wait_for
+from traffic import at_once
 
 LIMIT_MS = 1500
 # Fewer than one worker lets run at once (all threads but two), so that none waits for a thread.
@@ -52,8 +52,7 @@ def change_name(stack, token, number):
 @pytest.mark.parametrize("locked", ["nginx", "apache"], indirect=True)
 def test_waiting_requests_end_at_the_limit_and_leave_nothing(locked):
     stack, api, token, holder = locked
-    with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
-        answers = list(pool.map(lambda n: change_name(stack, token, n), range(WRITERS)))
+    answers = at_once(lambda n: change_name(stack, token, n), range(WRITERS))
     for answer, seconds in answers:
         assert answer.status_code == 504, answer.text
         body = answer.json()

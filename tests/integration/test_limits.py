@@ -5,7 +5,6 @@ import re
 import signal
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,6 +13,7 @@ from fcgi_client import Connection
 from front import SeenThrough, WebServer
 from gateways import SpawnFcgi
 from harness import Api, RunningStack, wait_for
+from traffic import at_once
 
 INFO, PORTS = "/api/system/info", "/api/system/ports"
 READ, LOGS, LOGINS, ACCOUNT_LOGINS, TOTAL = 40, 15, 4, 6, 100
@@ -94,8 +94,7 @@ def ask_often(stack, count, path, token=None, clients=8, **more):
             return [api.get(path, token, **more) for _ in range(number)]
 
     shares = [count // clients + (i < count % clients) for i in range(clients)]
-    with ThreadPoolExecutor(clients) as pool:
-        return [answer for answers in pool.map(some, shares) for answer in answers]
+    return [answer for answers in at_once(some, shares) for answer in answers]
 
 
 def statuses(answers):
@@ -351,8 +350,7 @@ def ask_hosts(stack, count, path, token, hosts=(1, 2)):
         return found
 
     workers = [host for host in hosts for _ in range(3)]
-    with ThreadPoolExecutor(len(workers)) as pool:
-        results = list(pool.map(some, workers))
+    results = at_once(some, workers)
     return {host: {status: sum(r.get(status, 0) for r, w in zip(results, workers) if w == host)
                    for status in (200, 429)} for host in hosts}
 

@@ -3,10 +3,10 @@
 import os
 import re
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 
 from front import WebServer
 from harness import BUILD, SOURCE, scratch_dir
+from traffic import at_once
 
 
 def test_large_answers_do_not_go_to_files(stack, api, admin_token):
@@ -24,8 +24,7 @@ def test_flood_from_one_address_is_limited_and_probes_are_not(stack):
                 api = nginx.api()
                 return [api.get(path, headers=headers) for _ in range(count // 10)]
 
-            with ThreadPoolExecutor(10) as pool:
-                return [answer for answers in pool.map(some, range(10)) for answer in answers]
+            return [answer for answers in at_once(some, range(10)) for answer in answers]
 
         answers = flood("/", "203.0.113.20")
         refused = [answer for answer in answers if answer.status_code == 429]

@@ -1,9 +1,10 @@
 """What all records of /api/v1 have in common, tried on agents."""
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from traffic import Load, at_once
 
 pytestmark = pytest.mark.http
 
@@ -102,15 +103,12 @@ def test_only_one_of_many_writers_with_a_version_wins(api, token):
         return api.patch(path, token, json={"name": f"writer {number}"},
                          headers={"If-Match": '"1"'}).status_code
 
-    with ThreadPoolExecutor(16) as pool:
-        assert sorted(pool.map(patch, range(16))) == [200] + [412] * 15
+    assert sorted(at_once(patch, range(16))) == [200] + [412] * 15
 
 
 def test_no_change_is_lost(api, token):
     path = f"/api/v1/agents/{make(api, token)['id']}"
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: api.patch(path, token, json={"name": f"n{n}"}),
-                                range(40)))
+    answers = at_once(lambda n: api.patch(path, token, json={"name": f"n{n}"}), range(40), clients=8)
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.headers["ETag"] for answer in answers} == {f'"{n}"' for n in range(2, 42)}
 
@@ -133,10 +131,9 @@ def test_an_idempotency_key_makes_one_record(api, token):
 
 def test_many_requests_with_one_key_make_one_record(api, token):
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(
-            lambda _: api.post("/api/v1/agents", token, json={"name": "once"}, headers=key),
-            range(24)))
+    answers = at_once(
+        lambda _: api.post("/api/v1/agents", token, json={"name": "once"}, headers=key),
+        range(24), clients=12)
     made = [answer for answer in answers if answer.status_code == 201]
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert made and len({answer.json()["id"] for answer in made}) == 1
@@ -233,22 +230,19 @@ def test_a_sorted_list_has_everything_once(api, token, family, sort):
     assert order == sorted(order, reverse=sort[0] == "-")
 
 
-def test_a_list_is_whole_while_others_write(api, token, family):
+def test_a_list_is_whole_while_others_write(stack, api, token, family):
     parent, made = family
     wanted = {record["id"] for record in made}
 
-    def disturb():
-        for _ in range(30):
-            record = make(api, token, name="passing")
-            assert api.delete(f"/api/v1/agents/{record['id']}", token).status_code == 204
+    def disturb(client, _):
+        record = make(client, token, name="passing")
+        return client.delete(f"/api/v1/agents/{record['id']}", token).status_code
 
-    with ThreadPoolExecutor(3) as pool:
-        busy = [pool.submit(disturb) for _ in range(2)]
+    with Load(stack.url, [disturb] * 2) as load:
         for sort in ("name", "-created_at", "name"):
             ids = [item["id"] for item in walk(api, token, f"sort={sort}&limit=5")]
             assert len(ids) == len(set(ids)) and wanted <= set(ids)
-        for future in busy:
-            future.result()
+    assert load.failures() == [] and set(load.count()) == {204}
 
 
 @pytest.mark.parametrize("query, field", [

@@ -3,11 +3,11 @@
 import time
 import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from harness import wait_for
+from traffic import at_once
 
 pytestmark = pytest.mark.http
 
@@ -214,8 +214,7 @@ def test_each_task_goes_to_exactly_one(api, token, make, claim, kind_of_work):
                 return taken
             taken.append(expect(answer, 200))
 
-    with ThreadPoolExecutor(len(agents)) as pool:
-        shares = list(pool.map(work, agents))
+    shares = at_once(work, agents)
     taken = [task["id"] for share in shares for task in share]
     assert len(taken) == len(set(taken)) and set(taken) == made
     for agent, share in zip(agents, shares):
@@ -325,8 +324,7 @@ def test_counts_when_many_change_at_once(api, token, make, read, post, claim, ki
             if taken.status_code == 200 and number % 2:
                 expect(post(taken.json(), "complete"), 200)
 
-    with ThreadPoolExecutor(9) as pool:
-        list(pool.map(work, range(9)))
+    at_once(work, range(9))
     for agent in agents:
         shown = read("agents", agent)["task_counts"]
         assert Counter({k: n for k, n in shown.items() if n}) == counted(api, token, agent)

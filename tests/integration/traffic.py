@@ -1,4 +1,8 @@
-"""Clients that ask all the time, while a test does something to what they ask.
+"""Clients that ask at the same time, and clients that ask all the time.
+
+    assert at_once(lambda n: api.get(path).status_code, range(8)) == [200] * 8
+
+asks once for each item. While a test does something to what they ask:
 
     with Load(stack.url, [health] * 8) as load:
         stack.kill("memcached")
@@ -10,11 +14,20 @@ the answer, and may raise what is wrong with it.
 """
 
 import collections
+import concurrent.futures
 import threading
 import time
 import typing
 
 from harness import Api
+
+
+def at_once(ask, items, clients=None):
+    """What ask(item) returned of each, in their order; asked by as many clients as there are
+    items, or by so many."""
+    items = list(items)
+    with concurrent.futures.ThreadPoolExecutor(clients or len(items)) as pool:
+        return list(pool.map(ask, items))
 
 
 class Asked(typing.NamedTuple):
