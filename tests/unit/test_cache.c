@@ -259,6 +259,23 @@ static void test_another_keys_value_is_refused(void **state)
 	cache_free(c);
 }
 
+static void test_a_value_is_taken_out_alone(void **state)
+{
+	struct test_memcached *m = *state;
+	struct cache *c = open_cache(m->socket);
+	const struct cache_key key = key_of("a");
+	char text[32];
+	assert_int_equal(publish(c, "a", "one"), ERR_OK);
+	assert_int_equal(publish(c, "b", "two"), ERR_OK);
+	assert_int_equal(cache_withdraw(c, &key, NULL), ERR_OK);
+	assert_int_equal(fetch(c, "a", text, sizeof(text)), ERR_NOT_FOUND);
+	assert_int_equal(fetch(c, "b", text, sizeof(text)), ERR_OK);
+	assert_int_equal(cache_withdraw(c, &key, NULL), ERR_OK); /* what is not there, too */
+	test_memcached_kill(m);
+	assert_int_equal(cache_withdraw(c, &key, NULL), ERR_UNAVAILABLE);
+	cache_free(c);
+}
+
 static void test_a_dead_server_is_left_alone_and_found_again(void **state)
 {
 	struct test_memcached *m = *state;
@@ -585,6 +602,7 @@ int main(void)
 	    WITH_SERVER(test_values_of_any_size_come_back),
 	    WITH_SERVER(test_a_missing_value_is_not_a_failure),
 	    WITH_SERVER(test_another_keys_value_is_refused),
+	    WITH_SERVER(test_a_value_is_taken_out_alone),
 	    WITH_SERVER(test_a_dead_server_is_left_alone_and_found_again),
 	    WITH_SERVER(test_a_restart_between_two_requests_goes_unnoticed),
 	    WITH_SERVER(test_a_stalled_server_costs_one_time_limit),

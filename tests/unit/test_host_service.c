@@ -387,6 +387,27 @@ static void test_another_host_comes_from_memcached_alone(void **state)
 	assert_int_equal(stats_of(f).collected, 0);
 }
 
+static void test_withdrawn_samples_of_this_host_are_read_anew(void **state)
+{
+	struct fixture *f = *state;
+	char text[256];
+	bool stale;
+	for (int kind = 0; kind < HOST_KIND_COUNT; kind++) {
+		publish(f, "here", (enum host_kind)kind, "{\"published\":true}", 0);
+		publish(f, "there", (enum host_kind)kind, "{\"published\":true}", 0);
+	}
+	assert_int_equal(host_service_withdraw(f->service, NULL), ERR_OK);
+	for (int k = 0; k < HOST_KIND_COUNT; k++) {
+		enum host_kind kind = (enum host_kind)k;
+		assert_int_equal(read_json(f, NULL, kind, text, sizeof(text), &stale), ERR_OK);
+		assert_null(strstr(text, "published"));
+		assert_int_equal(read_json(f, "there", kind, text, sizeof(text), &stale), ERR_OK);
+		assert_non_null(strstr(text, "published"));
+	}
+	test_memcached_kill(&f->memcached);
+	assert_int_equal(host_service_withdraw(f->service, NULL), ERR_UNAVAILABLE);
+}
+
 /* Reads that fail, all within the time for which the database's answer is remembered. */
 static void read_thrice(struct fixture *f, const char *host, enum host_kind kind, enum err expected,
 			char *text, size_t size)
@@ -624,6 +645,7 @@ int main(void)
 	    WITH_SERVICE(test_kinds_take_turns_with_the_collector),
 	    WITH_SERVICE(test_nobody_gets_an_old_value_when_a_new_one_is_near),
 	    WITH_SERVICE(test_another_host_comes_from_memcached_alone),
+	    WITH_SERVICE(test_withdrawn_samples_of_this_host_are_read_anew),
 	    WITH_SERVICE(test_an_unknown_host_is_not_found),
 	    WITH_SERVICE(test_a_silent_host_was_seen_when_the_database_says),
 	    WITH_SERVICE(test_without_the_database_the_heartbeat_tells),
