@@ -19,9 +19,7 @@
 
 enum { PATIENCE_MS = 60000, AGENTS = 5, WRITERS = 4, WRITES = 60, MENDERS = 2, POLL_MS = 5 };
 
-static struct {
-	struct db_conn *db;
-} fixture;
+static struct test_session fixture;
 
 /* Agents 1 to AGENTS: the number is the last byte of the id. */
 #define AGENT_ID(seq) "UNHEX(LPAD(HEX(" seq "), 32, '0'))"
@@ -34,9 +32,7 @@ static struct uuid agent_id(int number)
 static int set_up(void **state)
 {
 	(void)state;
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	fixture.db = test_mariadb_connect(test_mariadb_server());
-	db_set_deadline(fixture.db, &limit);
+	test_session_open(&fixture);
 	test_mariadb_sql("DELETE FROM ziggie.tasks");
 	test_mariadb_sql("DELETE FROM ziggie.agents");
 	test_mariadb_sql("INSERT INTO ziggie.agents (id, created_at, updated_at, name, agent_type,"
@@ -50,7 +46,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	db_close(fixture.db);
+	test_session_close(&fixture);
 	return 0;
 }
 
@@ -156,6 +152,14 @@ static void test_a_portion_is_bounded(void **state)
 
 /* While others write */
 
+static void commit(db_work *work, void *arg)
+{
+	struct test_session own;
+	test_session_open(&own);
+	assert_int_equal(db_transaction(own.db, work, arg, NULL), ERR_OK);
+	test_session_close(&own);
+}
+
 /* What is not committed is neither seen nor waited for when nothing is wrong. */
 static enum err write_and_check(struct db_conn *db, void *arg, struct errmsg *why)
 {
@@ -170,9 +174,7 @@ static void test_who_writes_keeps_nobody_waiting(void **state)
 {
 	(void)state;
 	struct agent_tasks_check check;
-	struct db_conn *db = test_mariadb_connect(test_mariadb_server());
-	assert_int_equal(db_transaction(db, write_and_check, &check, NULL), ERR_OK);
-	db_close(db);
+	commit(write_and_check, &check);
 	assert_int_equal(check.mended, 0);
 	assert_int_equal(check.agents, AGENTS);
 	assert_int_equal(wrong_counts(), 0);
@@ -186,12 +188,11 @@ struct mender {
 static void *mend_all(void *arg)
 {
 	struct mender *m = arg;
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct db_conn *db = test_mariadb_connect(test_mariadb_server());
-	db_set_deadline(db, &limit);
+	struct test_session own;
+	test_session_open(&own);
 	while (!m->check.done)
-		AN_INVARIANT(agent_tasks_check_next(db, &m->check, AGENTS, NULL) == ERR_OK);
-	db_close(db);
+		AN_INVARIANT(agent_tasks_check_next(own.db, &m->check, AGENTS, NULL) == ERR_OK);
+	test_session_close(&own);
 	return NULL;
 }
 
@@ -223,17 +224,13 @@ static void test_of_two_who_mend_one_does(void **state)
 {
 	(void)state;
 	struct mender menders[MENDERS] = {{.check = {.done = false}}};
-	struct db_conn *db = test_mariadb_connect(test_mariadb_server());
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
 	uint64_t mended = 0;
-	db_set_deadline(db, &limit);
 	spoil(1, TASK_IS_READY, 10);
-	assert_int_equal(db_transaction(db, write_before, menders, NULL), ERR_OK);
+	commit(write_before, menders);
 	for (int i = 0; i < MENDERS; i++) {
 		pthread_join(menders[i].thread, NULL);
 		mended += menders[i].check.mended;
 	}
-	db_close(db);
 	assert_int_equal(wrong_counts(), 0);
 	assert_int_equal(mended, 1);
 }
@@ -250,10 +247,8 @@ static void test_counting_after_it_adds_to_what_is_right(void **state)
 {
 	(void)state;
 	struct agent_tasks_check check;
-	struct db_conn *db = test_mariadb_connect(test_mariadb_server());
 	spoil(1, TASK_IS_READY, 10);
-	assert_int_equal(db_transaction(db, write_after, &check, NULL), ERR_OK);
-	db_close(db);
+	commit(write_after, &check);
 	assert_int_equal(check.mended, 1);
 	assert_int_equal(wrong_counts(), 0);
 }
@@ -287,12 +282,11 @@ static enum err write_some(struct db_conn *db, void *arg, struct errmsg *why)
 static void *write_on(void *arg)
 {
 	struct writer *w = arg;
-	struct deadline limit = deadline_in_ms(PATIENCE_MS);
-	struct db_conn *db = test_mariadb_connect(test_mariadb_server());
-	db_set_deadline(db, &limit);
+	struct test_session own;
+	test_session_open(&own);
 	for (w->round = 0; w->round < WRITES; w->round++)
-		AN_INVARIANT(db_transaction(db, write_some, w, NULL) == ERR_OK);
-	db_close(db);
+		AN_INVARIANT(db_transaction(own.db, write_some, w, NULL) == ERR_OK);
+	test_session_close(&own);
 	atomic_fetch_sub(w->busy, 1);
 	return NULL;
 }
