@@ -24,7 +24,7 @@ enum {
 	CHECK_EVERY_MS = 10000, /* while the database is trusted; every round while it is not */
 	CHECK_LIMIT_MS = 2000,
 	USED_KEYS_A_ROUND = 64,
-	GIVE_BACK_EVERY_MS = 30000,
+	GIVE_BACK_EVERY_MS = 10000, /* as often as a check, and right after it */
 };
 
 struct upkeep {
@@ -186,12 +186,13 @@ static void run_round(struct upkeep *u)
 	publish_auth(u, slot);
 	note_used_keys(u);
 	int64_t now = clock_mono_ns();
+	if (now >= u->next_check_ns || !atomic_load(&u->w->app.database_trusted)) {
+		judge_database(u);
+		u->next_check_ns = now + CHECK_EVERY_MS * NS_PER_MS;
+	}
+	/* Last, so that at rest it sees the heap as all of this leaves it. */
 	give_back_memory(u, now);
 	scoreboard_set_rss(board, host_own_rss());
-	if (now < u->next_check_ns && atomic_load(&u->w->app.database_trusted))
-		return;
-	judge_database(u);
-	u->next_check_ns = now + CHECK_EVERY_MS * NS_PER_MS;
 }
 
 static void *upkeep_main(void *context)
@@ -219,7 +220,6 @@ enum err upkeep_start(struct app_parts *w, const struct upkeep_more *more, struc
 	if (u == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory starting the upkeep thread");
 	u->w = w;
-	u->next_give_back_ns = clock_mono_ns() + GIVE_BACK_EVERY_MS * NS_PER_MS;
 	if (more != NULL)
 		u->more = *more;
 	pthread_condattr_t attributes;
