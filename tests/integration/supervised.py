@@ -65,7 +65,8 @@ class Supervisor:
 
     def environment(self, **more):
         clean = {k: v for k, v in os.environ.items()
-                 if not k.startswith(("ZIGGIE_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}
+                 if not k.startswith(("ZIGGIE_", "LISTEN_", "NOTIFY_", "WATCHDOG_",
+                                      "GLIBC_TUNABLES"))}
         return {**clean, "ZIGGIE_TEST_TOY_DIR": self.flags, **more}
 
     def spawn(self, *arguments, prefix=(), environment=None, **popen):
