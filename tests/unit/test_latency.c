@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "metrics/latency.h"
 
-#define NEAR(got, wanted) assert_true((got) > (wanted)-0.0005 && (got) < (wanted) + 0.0005)
+#define NEAR(got, wanted) assert_true((got) > (wanted)-1e-9 && (got) < (wanted) + 1e-9)
 
 static void test_nothing_took_no_time(void **state)
 {
@@ -39,21 +39,30 @@ static void test_a_quantile_lies_within_its_bucket(void **state)
 	NEAR(latency_quantile_ms(&h, 1.00), 10000.0);
 }
 
+static void test_one_alone_is_half_way_through_its_bucket(void **state)
+{
+	(void)state;
+	struct scoreboard_histogram h = {.buckets = {[3] = 1}, .sum_ns = NS_PER_MS};
+	NEAR(latency_mean_ms(&h), 1.0);
+	NEAR(latency_quantile_ms(&h, 0.5), 0.75);
+}
+
 static void test_what_is_beyond_the_bounds_is_the_last_of_them(void **state)
 {
 	(void)state;
-	struct scoreboard_histogram h = {.buckets = {[SCOREBOARD_BUCKETS - 1] = 3}};
+	struct scoreboard_histogram h = {.buckets = {[SCOREBOARD_BUCKETS - 1] = 1}};
 	NEAR(latency_quantile_ms(&h, 0.5), 10000.0);
 }
 
 static void test_histograms_add_up(void **state)
 {
 	(void)state;
-	struct scoreboard_histogram sum = {.buckets = {[2] = 1}, .sum_ns = 5};
-	const struct scoreboard_histogram h = {.buckets = {[2] = 2, [3] = 4}, .sum_ns = 7};
+	enum { LAST = SCOREBOARD_BUCKETS - 1 };
+	struct scoreboard_histogram sum = {.buckets = {[0] = 1}, .sum_ns = 5};
+	const struct scoreboard_histogram h = {.buckets = {[0] = 2, [LAST] = 4}, .sum_ns = 7};
 	latency_add(&sum, &h);
-	assert_int_equal(sum.buckets[2], 3);
-	assert_int_equal(sum.buckets[3], 4);
+	assert_int_equal(sum.buckets[0], 3);
+	assert_int_equal(sum.buckets[LAST], 4);
 	assert_int_equal(sum.sum_ns, 12);
 }
 
@@ -62,6 +71,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nothing_took_no_time),
 	    cmocka_unit_test(test_a_quantile_lies_within_its_bucket),
+	    cmocka_unit_test(test_one_alone_is_half_way_through_its_bucket),
 	    cmocka_unit_test(test_what_is_beyond_the_bounds_is_the_last_of_them),
 	    cmocka_unit_test(test_histograms_add_up),
 	};

@@ -662,6 +662,49 @@ static void test_a_mark_leaves_out_what_was_before(void **state)
 	scoreboard_free(board);
 }
 
+/* The first and the last of all that is marked. */
+static void record_at_the_edges(struct scoreboard *board)
+{
+	const int last = scoreboard_statuses[SCOREBOARD_STATUSES - 1];
+	scoreboard_record(board, 0, SCOREBOARD_ROUTE_OTHER, 200, 0, 0);
+	scoreboard_record(board, 0, SCOREBOARD_ROUTE_OTHER, last, NS_PER_S * 60, NS_PER_S * 60);
+	scoreboard_count(board, 0, (enum scoreboard_counter)0, 1);
+	scoreboard_count(board, 0, (enum scoreboard_counter)(COUNTER_COUNT - 1), 1);
+}
+
+static void expect_edges(const struct scoreboard_totals *t, uint64_t each)
+{
+	enum { LAST = SCOREBOARD_BUCKETS - 1 };
+	const struct scoreboard_route_totals *route = &t->routes[SCOREBOARD_ROUTE_OTHER];
+	assert_int_equal(route->by_status[0], each);
+	assert_int_equal(route->by_status[SCOREBOARD_STATUSES - 1], each);
+	assert_int_equal(route->latency.buckets[0], each);
+	assert_int_equal(route->latency.buckets[LAST], each);
+	assert_int_equal(t->queue.buckets[0], each);
+	assert_int_equal(t->queue.buckets[LAST], each);
+	assert_int_equal(t->counters[0], each);
+	assert_int_equal(t->counters[COUNTER_COUNT - 1], each);
+}
+
+static void test_a_mark_is_of_everything(void **state)
+{
+	(void)state;
+	struct scoreboard *board = new_board(1);
+	int64_t since_us = 0;
+	claim(board, 1);
+	for (int mark = 0; mark < 2; mark++) {
+		record_at_the_edges(board);
+		struct scoreboard_totals *t = since_mark(board, &since_us);
+		expect_edges(t, 1);
+		free(t);
+		assert_int_equal(scoreboard_mark(board, mark + 1, NULL), ERR_OK);
+		t = since_mark(board, &since_us);
+		expect_edges(t, 0);
+		free(t);
+	}
+	scoreboard_free(board);
+}
+
 /* Who read the totals a moment before another marked them finds more marked than there was. */
 static void test_a_mark_that_is_ahead_leaves_nothing(void **state)
 {
@@ -730,6 +773,7 @@ int main(void)
 	    cmocka_unit_test(test_interest_epoch_restarts_and_generation_are_shared),
 	    cmocka_unit_test(test_an_open_breaker_admits_one_trial),
 	    cmocka_unit_test(test_a_mark_leaves_out_what_was_before),
+	    cmocka_unit_test(test_a_mark_is_of_everything),
 	    cmocka_unit_test(test_a_mark_that_is_ahead_leaves_nothing),
 	    cmocka_unit_test(test_a_mean_is_that_of_the_ready_ones_of_a_generation),
 	};

@@ -113,13 +113,14 @@ static void test_a_text_shows_no_literal(void **state)
 	assert_noted_as(board, "SELECT 1.5e3, x2, 0xff,-7", "SELECT ?, x2, ?,-?");
 	assert_noted_as(board, "SELECT 'without an end", "SELECT ?");
 	assert_noted_as(board, "SELECT 'it''s' , a_9", "SELECT ?? , a_9");
+	assert_noted_as(board, "SELECT '', b, 'c'", "SELECT ?, b, ?");
 }
 
 static void test_blanks_make_no_difference(void **state)
 {
 	struct scoreboard *board = *state;
 	static struct slow_statement rows[STATEMENT_PLACES];
-	note_ms(board, "SELECT a\n\tFROM  t", 1);
+	note_ms(board, "  SELECT a\n\tFROM  t", 1);
 	note_ms(board, "SELECT a FROM t", 1);
 	assert_int_equal(read_all(board, rows), 1);
 	assert_string_equal(rows[0].text, "SELECT a FROM t");
@@ -147,10 +148,12 @@ static void test_those_that_took_most_come_first(void **state)
 	note_ms(board, "c", 1);
 	note_ms(board, "c", 1);
 	note_ms(board, "c", 2);
-	assert_int_equal(read_all(board, rows), 3);
+	note_ms(board, "d", 1);
+	assert_int_equal(read_all(board, rows), 4);
 	assert_string_equal(rows[0].text, "c");
 	assert_string_equal(rows[1].text, "b");
 	assert_string_equal(rows[2].text, "a");
+	assert_string_equal(rows[3].text, "d");
 }
 
 static void fill(struct scoreboard *board, unsigned count)
@@ -235,6 +238,47 @@ static void test_a_text_that_was_begun_is_completed(void **state)
 	assert_int_equal(rows[0].count, 2);
 }
 
+/* Who slept through a reset finds a place that a later epoch has, and leaves it alone. */
+static void test_a_place_of_a_later_epoch_is_not_free(void **state)
+{
+	struct scoreboard *board = *state;
+	static struct slow_statement rows[STATEMENT_PLACES];
+	statements_reset(board);
+	note_ms(board, READ, 1);
+	atomic_fetch_sub(&board->map->statements.epoch, 1);
+	note_ms(board, "SELECT late", 1);
+	atomic_fetch_add(&board->map->statements.epoch, 1);
+	assert_int_equal(read_all(board, rows), 1);
+	assert_string_equal(rows[0].text, READ);
+}
+
+static void test_no_more_is_read_than_there_is_room_for(void **state)
+{
+	struct scoreboard *board = *state;
+	struct slow_statement rows[3] = {[2] = {.count = 77}};
+	fill(board, 3);
+	assert_int_equal(statements_read(board, rows, 2), 2);
+	assert_int_equal(rows[2].count, 77);
+}
+
+static void test_a_place_that_nobody_counted_in_is_not_shown(void **state)
+{
+	struct scoreboard *board = *state;
+	static struct slow_statement rows[STATEMENT_PLACES];
+	note_ms(board, READ, 1);
+	atomic_store(&board->map->statements.places[0].count, 0);
+	assert_int_equal(read_all(board, rows), 0);
+}
+
+static void test_the_smallest_threshold_is_one(void **state)
+{
+	struct scoreboard *board = *state;
+	static struct slow_statement rows[STATEMENT_PLACES];
+	statements_set_threshold(board, 1);
+	statements_note(board, READ, SCOREBOARD_ROUTE_OTHER, NS_PER_US);
+	assert_int_equal(read_all(board, rows), 1);
+}
+
 enum { THREADS = 4, ROUNDS = 2000, STATEMENTS = 5 };
 
 static void *note_many(void *context)
@@ -306,6 +350,10 @@ int main(void)
 	    TEST(test_resets_go_round),
 	    TEST(test_a_text_that_is_not_its_owners_is_not_shown),
 	    TEST(test_a_text_that_was_begun_is_completed),
+	    TEST(test_a_place_of_a_later_epoch_is_not_free),
+	    TEST(test_no_more_is_read_than_there_is_room_for),
+	    TEST(test_a_place_that_nobody_counted_in_is_not_shown),
+	    TEST(test_the_smallest_threshold_is_one),
 	    TEST(test_threads_lose_no_count),
 	    TEST(test_resets_beside_writers_leave_no_strange_text),
 	};
