@@ -325,7 +325,9 @@ void test_session_close(struct test_session *session)
 
 void test_mariadb_sql(const char *sql)
 {
+	const struct deadline limit = deadline_in_ms(SESSION_MS);
 	struct db_conn *db = test_mariadb_connect(&mariadb.root);
+	db_set_deadline(db, &limit);
 	struct errmsg why = ERRMSG_INIT;
 	if (db_command(db, sql, &why) != ERR_OK) {
 		fprintf(stderr, "support_mariadb: %s: %s\n", sql, why.text);
