@@ -197,6 +197,10 @@ enum err record_of_row(const struct db_result *rows, size_t row, const struct re
 		return ERR_NOMEM;
 	memcpy(out->values, rows->values + row * rows->column_count,
 	       kind->field_count * sizeof(*out->values));
+	/* What is joined may have no row; the server would take longer to say so by COALESCE(). */
+	for (size_t i = kind->column_count; i < kind->field_count; i++)
+		if (record_null(out, i) && kind->fields[i].initial != NULL)
+			record_set(out, i, initial_value(arena, &kind->fields[i]));
 	return ERR_OK;
 }
 
