@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "db/deferred.h"
 #include "db/driver.h"
 #include "shm/statements.h"
 
@@ -155,13 +156,32 @@ static enum err run_once(struct db_conn *db, struct arena *arena, const char *sq
 	return err;
 }
 
+/* Carries out what waits in the transaction, so that every statement sees those before it. */
+static enum err catch_up(struct db_conn *db, struct errmsg *why)
+{
+	struct deferred *d = db->deferred;
+	struct db_result nothing;
+	if (!deferred_any(d))
+		return ERR_OK;
+	const char *sql = deferred_text(d, false);
+	enum err err = ERR_OK;
+	if (sql == NULL)
+		err = err_set(why, ERR_NOMEM, "out of memory for a statement");
+	else
+		err = run_once(db, NULL, sql, d->values, d->value_count, &nothing, why);
+	deferred_release(d);
+	return err;
+}
+
 static enum err run(struct db_conn *db, struct arena *arena, const char *sql,
 		    const struct db_value *binds, size_t bind_count, struct db_result *out,
 		    struct errmsg *why)
 {
 	CHECK_MAGIC(db, DB_CONN_MAGIC);
-	if (db->in_transaction)
-		return run_once(db, arena, sql, binds, bind_count, out, why);
+	if (db->deferred != NULL) {
+		enum err err = catch_up(db, why);
+		return err == ERR_OK ? run_once(db, arena, sql, binds, bind_count, out, why) : err;
+	}
 	for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
 		struct errmsg reason = ERRMSG_INIT;
 		enum err err = run_once(db, arena, sql, binds, bind_count, out, &reason);
@@ -189,7 +209,7 @@ enum err db_exec(struct db_conn *db, const char *sql, const struct db_value *bin
 	enum err err = run(db, NULL, sql, binds, bind_count, &result, why);
 	if (err == ERR_OK && affected != NULL)
 		*affected = result.affected;
-	if (err == ERR_UNAVAILABLE && db->broken != ERR_OK && db->sent && !db->in_transaction) {
+	if (err == ERR_UNAVAILABLE && db->broken != ERR_OK && db->sent && db->deferred == NULL) {
 		db->sent = false;
 		return err_set(why, ERR_UNKNOWN_OUTCOME,
 			       "the database was lost while it carried out a change");
@@ -197,10 +217,26 @@ enum err db_exec(struct db_conn *db, const char *sql, const struct db_value *bin
 	return err;
 }
 
+enum err db_exec_later(struct db_conn *db, const char *sql, const struct db_value *binds,
+		       size_t bind_count, struct errmsg *why)
+{
+	CHECK_MAGIC(db, DB_CONN_MAGIC);
+	if (db->deferred == NULL)
+		return db_exec(db, sql, binds, bind_count, NULL, why);
+	if (!deferred_fits(db->deferred, bind_count)) {
+		enum err err = catch_up(db, why);
+		if (err != ERR_OK)
+			return err;
+	}
+	return deferred_add(db->deferred, sql, binds, bind_count, why);
+}
+
 enum err db_command(struct db_conn *db, const char *sql, struct errmsg *why)
 {
 	CHECK_MAGIC(db, DB_CONN_MAGIC);
-	enum err err = driver_command(db, sql, true, why);
+	enum err err = db->deferred != NULL ? catch_up(db, why) : ERR_OK;
+	if (err == ERR_OK)
+		err = driver_command(db, sql, true, why);
 	return err == ERR_RETRY ? gave_up(why) : err;
 }
 
@@ -215,15 +251,27 @@ static enum err still_wanted(const struct deadline *deadline, struct errmsg *why
 	return ERR_OK;
 }
 
+/* With what waits for it. */
+static enum err send_commit(struct db_conn *db, struct errmsg *why)
+{
+	struct deferred *d = db->deferred;
+	const char *sql = deferred_any(d) ? deferred_text(d, true) : "COMMIT";
+	if (sql == NULL)
+		return err_set(why, ERR_NOMEM, "out of memory for a statement");
+	int64_t began_ns = watch_start(db);
+	enum err err = deferred_any(d) ? driver_finish(db, sql, d->values, d->value_count, why)
+				       : driver_command(db, sql, false, why);
+	watch_end(db, sql, began_ns);
+	return err;
+}
+
 /* Once sent, a COMMIT is waited for even when the client has gone. */
 static enum err commit(struct db_conn *db, struct errmsg *why)
 {
 	enum err err = still_wanted(&db->deadline, why);
 	if (err != ERR_OK)
 		return err;
-	int64_t began_ns = watch_start(db);
-	err = driver_command(db, "COMMIT", false, why);
-	watch_end(db, "COMMIT", began_ns);
+	err = send_commit(db, why);
 	if (err == ERR_OK || db->broken == ERR_OK)
 		return err;
 	if (!db->sent)
@@ -251,10 +299,12 @@ static void roll_back(struct db_conn *db)
 
 static enum err run_work(struct db_conn *db, db_work *fn, void *arg, struct errmsg *why)
 {
+	struct deferred deferred;
 	enum err err = driver_command(db, "START TRANSACTION", true, why);
 	if (err != ERR_OK)
 		return err;
-	db->in_transaction = true;
+	deferred_init(&deferred);
+	db->deferred = &deferred;
 	err = fn(db, arg, why);
 	/* Broken, and fn did not notice or mind: there is nothing left to commit. */
 	if (err == ERR_OK && db->broken != ERR_OK)
@@ -263,14 +313,15 @@ static enum err run_work(struct db_conn *db, db_work *fn, void *arg, struct errm
 		err = commit(db, why);
 	if (err != ERR_OK)
 		roll_back(db);
-	db->in_transaction = false;
+	db->deferred = NULL;
+	deferred_release(&deferred);
 	return err;
 }
 
 enum err db_transaction(struct db_conn *db, db_work *fn, void *arg, struct errmsg *why)
 {
 	CHECK_MAGIC(db, DB_CONN_MAGIC);
-	AN_INVARIANT(!db->in_transaction);
+	AN_INVARIANT(db->deferred == NULL);
 	for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
 		struct errmsg reason = ERRMSG_INIT;
 		enum err err = run_work(db, fn, arg, &reason);

@@ -150,6 +150,16 @@ enum err db_query(struct db_conn *db, struct arena *arena, const char *sql,
 enum err db_exec(struct db_conn *db, const char *sql, const struct db_value *binds,
 		 size_t bind_count, uint64_t *affected, struct errmsg *why);
 
+/*
+ * Within a transaction the same for a statement whose count nobody needs and whose refusal by
+ * a key nobody has to explain.  It is carried out with the transaction's next statement or its
+ * COMMIT, in one round trip with others that wait, and so is its error that of the next
+ * statement or of db_transaction().  Text and values are copied.  Outside a transaction it is
+ * db_exec().
+ */
+enum err db_exec_later(struct db_conn *db, const char *sql, const struct db_value *binds,
+		       size_t bind_count, struct errmsg *why);
+
 /* One statement without values and rows that is not worth keeping prepared: DDL, SET. */
 enum err db_command(struct db_conn *db, const char *sql, struct errmsg *why);
 

@@ -31,7 +31,6 @@
 #include "db/mariadb_errors.h"
 
 enum {
-	BINDS_MAX = 64,
 	STATEMENT_SETS = 16,
 	STATEMENT_WAYS = 4,
 	ROWS_FIRST = 4, /* room for rows at first; doubled when full */
@@ -682,29 +681,48 @@ static enum err finish(struct mariadb_conn *c, struct statement *s, struct arena
 	return fetch_rows(c, s, arena, out, why);
 }
 
-enum err driver_run(struct db_conn *db, struct arena *arena, const char *sql,
-		    const struct db_value *values, size_t value_count, struct db_result *out,
-		    struct errmsg *why)
+/* Between enter() and leave(), and does the latter when it fails. */
+static enum err execute(struct mariadb_conn *c, struct statement *s, const struct db_value *values,
+			size_t value_count, struct errmsg *why)
 {
-	struct mariadb_conn *c = mariadb(db);
-	AN_INVARIANT(value_count <= BINDS_MAX);
-	*out = (struct db_result){0};
-	enum err err = enter(c, true, why);
-	if (err != ERR_OK)
-		return err;
-	struct statement *s;
-	err = statement_find(c, sql, statement_limit(c), &s, why);
-	if (err != ERR_OK)
-		return err;
+	MYSQL_BIND binds[DRIVER_BINDS_MAX];
+	MYSQL_TIME times[DRIVER_BINDS_MAX];
+	AN_INVARIANT(value_count <= DRIVER_BINDS_MAX);
 	AN_INVARIANT(mysql_stmt_param_count(s->stmt) == value_count);
-
-	MYSQL_BIND binds[BINDS_MAX];
-	MYSQL_TIME times[BINDS_MAX];
 	memset(binds, 0, value_count * sizeof(binds[0]));
 	for (size_t i = 0; i < value_count; i++)
 		bind_value(&binds[i], &times[i], &values[i]);
 	if ((value_count > 0 && mysql_stmt_bind_param(s->stmt, binds) != 0) ||
 	    mysql_stmt_execute(s->stmt) != 0)
 		return leave_statement(c, s->stmt, why);
-	return finish(c, s, arena, out, why);
+	return ERR_OK;
+}
+
+enum err driver_run(struct db_conn *db, struct arena *arena, const char *sql,
+		    const struct db_value *values, size_t value_count, struct db_result *out,
+		    struct errmsg *why)
+{
+	struct mariadb_conn *c = mariadb(db);
+	struct statement *s = NULL;
+	*out = (struct db_result){0};
+	enum err err = enter(c, true, why);
+	if (err == ERR_OK)
+		err = statement_find(c, sql, statement_limit(c), &s, why);
+	if (err == ERR_OK)
+		err = execute(c, s, values, value_count, why);
+	return err == ERR_OK ? finish(c, s, arena, out, why) : err;
+}
+
+enum err driver_finish(struct db_conn *db, const char *sql, const struct db_value *values,
+		       size_t value_count, struct errmsg *why)
+{
+	struct mariadb_conn *c = mariadb(db);
+	struct statement *s = NULL;
+	struct db_result nothing = {0};
+	enum err err = enter(c, false, why);
+	if (err == ERR_OK)
+		err = statement_find(c, sql, 0, &s, why);
+	if (err == ERR_OK)
+		err = execute(c, s, values, value_count, why);
+	return err == ERR_OK ? finish(c, s, NULL, &nothing, why) : err;
 }

@@ -21,7 +21,7 @@ enum err agent_tasks_add(struct db_conn *db, const struct uuid *agent, const int
 	struct db_value binds[1 + TASK_STATUSES] = {db_blob(agent->bytes, sizeof(agent->bytes))};
 	for (size_t i = 0; i < TASK_STATUSES; i++)
 		binds[1 + i] = db_i64(changes[i]);
-	return db_exec(db, sql, binds, ARRAY_LEN(binds), NULL, why);
+	return db_exec_later(db, sql, binds, ARRAY_LEN(binds), why);
 }
 
 /* One side of a change: whose task, and in which status it is one more or one less. */

@@ -22,15 +22,15 @@ enum err audit_add(struct db_conn *db, const struct audit_entry *entry, struct e
 	uuid_new(&id);
 	bool known = entry->who != NULL && entry->who->role != ROLE_NONE;
 	const struct principal *who = known ? entry->who : &nobody;
-	return db_exec(db, sql,
-		       DB_BINDS(db_blob(id.bytes, sizeof(id.bytes)), db_time(clock_wall_us()),
-				db_text(known ? who->username : entry->username),
-				id_or_null(&who->user_id), id_or_null(&who->key_id),
-				id_or_null(&who->agent_id), db_text(entry->action),
-				db_text(entry->resource), id_or_null(entry->record),
-				db_text(entry->before), db_text(entry->after),
-				db_text(entry->remote_addr), db_text(entry->request_id)),
-		       NULL, why);
+	return db_exec_later(db, sql,
+			     DB_BINDS(db_blob(id.bytes, sizeof(id.bytes)), db_time(clock_wall_us()),
+				      db_text(known ? who->username : entry->username),
+				      id_or_null(&who->user_id), id_or_null(&who->key_id),
+				      id_or_null(&who->agent_id), db_text(entry->action),
+				      db_text(entry->resource), id_or_null(entry->record),
+				      db_text(entry->before), db_text(entry->after),
+				      db_text(entry->remote_addr), db_text(entry->request_id)),
+			     why);
 }
 
 /*

@@ -191,7 +191,7 @@ enum err record_change(struct arena *arena, const struct record *from,
 enum err record_of_row(const struct db_result *rows, size_t row, const struct record_kind *kind,
 		       struct arena *arena, struct record *out, struct errmsg *why)
 {
-	AN_INVARIANT(rows->column_count == kind->field_count);
+	AN_INVARIANT(rows->column_count >= kind->field_count);
 	*out = (struct record){kind, new_values(arena, kind, why)};
 	if (out->values == NULL)
 		return ERR_NOMEM;
@@ -209,7 +209,7 @@ static enum err find(struct db_conn *db, struct arena *arena, const struct recor
 		     struct errmsg *why)
 {
 	STRBUF_CLEANUP sql = STRBUF_INIT;
-	sql_select(kind, NULL, &sql);
+	sql_select(kind, NULL, NULL, &sql);
 	strbuf_adds(&sql, " WHERE id = ?");
 	strbuf_adds(&sql, locking);
 	struct db_result rows;
@@ -315,8 +315,8 @@ enum err record_count(struct db_conn *db, const struct record_kind *kind, unsign
 	static const char sql[] =
 	    "INSERT INTO record_counts (kind, shard, records) VALUES (?, ?, ?)"
 	    " ON DUPLICATE KEY UPDATE records = records + VALUES(records)";
-	return db_exec(db, sql, DB_BINDS(db_text(kind->name), db_u64(shard), db_i64(change)), NULL,
-		       why);
+	return db_exec_later(db, sql, DB_BINDS(db_text(kind->name), db_u64(shard), db_i64(change)),
+			     why);
 }
 
 static enum err count(struct db_conn *db, const struct record *record, int change,
@@ -345,6 +345,19 @@ enum err record_insert(struct db_conn *db, const struct record *record, struct e
 	return err == ERR_OK ? count(db, record, 1, why) : err;
 }
 
+/* Whether a key could refuse the change. */
+static bool may_conflict(const struct record *from, const struct record *to)
+{
+	const struct record_kind *kind = from->kind;
+	for (size_t i = 0; i < kind->reference_count; i++)
+		if (!record_same(from, to, kind->references[i].field))
+			return true;
+	for (size_t i = 0; i < kind->column_count && kind->unique != NULL; i++)
+		if (strcmp(kind->fields[i].name, kind->unique) == 0 && !record_same(from, to, i))
+			return true;
+	return false;
+}
+
 enum err record_update(struct db_conn *db, const struct record *from, const struct record *to,
 		       struct errmsg *why)
 {
@@ -358,14 +371,10 @@ enum err record_update(struct db_conn *db, const struct record *from, const stru
 		if (!record_same(from, to, i))
 			binds[bind_count++] = to->values[i];
 	binds[bind_count++] = from->values[RECORD_ID];
-	binds[bind_count++] = from->values[RECORD_VERSION];
-	uint64_t affected;
-	enum err err = sql_exec(db, &sql, binds, bind_count, &affected, why);
-	if (err == ERR_CONFLICT)
-		return explain_conflict(db, to, why);
-	if (err == ERR_OK && affected == 0)
-		return err_set(why, ERR_RETRY, "the %s changed meanwhile", kind->name);
-	return err;
+	if (!may_conflict(from, to))
+		return sql_exec_later(db, &sql, binds, bind_count, why);
+	enum err err = sql_exec(db, &sql, binds, bind_count, NULL, why);
+	return err == ERR_CONFLICT ? explain_conflict(db, to, why) : err;
 }
 
 static enum err forget(struct db_conn *db, const struct record_child *child,

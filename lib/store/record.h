@@ -173,8 +173,7 @@ enum err record_is_above(struct db_conn *db, const struct record_kind *kind, siz
 			 struct errmsg *why);
 
 enum err record_insert(struct db_conn *db, const struct record *record, struct errmsg *why);
-/* Stores what is not the same in both; ERR_RETRY when `from` is not what is stored: it was not
- * locked. */
+/* Stores what is not the same in both; `from` is what is stored, and locked. */
 enum err record_update(struct db_conn *db, const struct record *from, const struct record *to,
 		       struct errmsg *why);
 enum err record_remove(struct db_conn *db, const struct record *record, struct errmsg *why);
@@ -208,7 +207,8 @@ struct record_list {
 	bool total_is_min; /* there are at least so many: RECORD_TOTAL_MAX */
 };
 
-/* Two statements, whatever the page and the table hold. */
+/* One statement without filters, two with them (and for an empty page), whatever the page and the
+ * table hold. */
 enum err record_list(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
 		     const struct record_query *query, struct record_list *out, struct errmsg *why);
 

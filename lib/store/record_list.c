@@ -24,6 +24,15 @@ static void add_filters(const struct record_kind *kind, const struct record_quer
 			    kind->fields[order->filters[i]].name);
 }
 
+/* All of a kind, counted as they come and go; the kind's name is constant. */
+static void add_total(const struct record_kind *kind, struct strbuf *out)
+{
+	strbuf_addf(out,
+		    "SELECT CAST(COALESCE(SUM(records), 0) AS SIGNED) FROM record_counts"
+		    " WHERE kind = '%s'",
+		    kind->name);
+}
+
 /* Comparing (sort, id) with a pair of values would not use the index. */
 static void add_start(const struct record_kind *kind, const struct record_query *query,
 		      struct strbuf *out)
@@ -52,10 +61,18 @@ static void add_sort(const struct record_kind *kind, const struct record_query *
 		strbuf_addf(out, "%s%s, id%s", name, direction, direction);
 }
 
+/* Without filters each row has the total of all behind its fields: a statement less. */
 void record_list_sql(const struct record_kind *kind, const struct record_query *query,
 		     struct strbuf *out)
 {
-	sql_select(kind, query->order->index, out);
+	STRBUF_CLEANUP total = STRBUF_INIT;
+	if (query->order->filter_count == 0) {
+		strbuf_adds(&total, "(");
+		add_total(kind, &total);
+		strbuf_adds(&total, ")");
+	}
+	sql_select(kind, query->order->index, total.len > 0 ? total.data : NULL, out);
+	out->failed |= total.failed;
 	add_filters(kind, query, out);
 	if (query->continues)
 		add_start(kind, query, out);
@@ -100,10 +117,12 @@ static enum err read_page(struct db_conn *db, struct arena *arena, const struct 
 		return err_set(why, ERR_NOMEM, "out of memory for a list");
 	for (size_t i = 0; i < out->count && err == ERR_OK; i++)
 		err = record_of_row(&rows, i, kind, arena, &out->records[i], why);
+	if (rows.row_count > 0 && rows.column_count > kind->field_count)
+		out->total = (uint64_t)db_col_i64(&rows, 0, kind->field_count);
 	return err;
 }
 
-/* All of a kind are counted as they come and go; what filters let through is, up to a bound. */
+/* What filters let through is counted up to a bound. */
 static enum err read_total(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
 			   const struct record_query *query, struct record_list *out,
 			   struct errmsg *why)
@@ -120,9 +139,7 @@ static enum err read_total(struct db_conn *db, struct arena *arena, const struct
 		strbuf_adds(&sql, " LIMIT ?) AS counted");
 		binds[n++] = db_u64(RECORD_TOTAL_MAX + 1);
 	} else {
-		strbuf_adds(&sql, "SELECT CAST(COALESCE(SUM(records), 0) AS SIGNED)"
-				  " FROM record_counts WHERE kind = ?");
-		binds[n++] = db_text(kind->name);
+		add_total(kind, &sql);
 	}
 	enum err err = sql_query(db, arena, &sql, binds, n, &rows, why);
 	if (err != ERR_OK)
@@ -136,6 +153,8 @@ static enum err read_total(struct db_conn *db, struct arena *arena, const struct
 enum err record_list(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
 		     const struct record_query *query, struct record_list *out, struct errmsg *why)
 {
+	*out = (struct record_list){0};
 	enum err err = read_page(db, arena, kind, query, out, why);
-	return err == ERR_OK ? read_total(db, arena, kind, query, out, why) : err;
+	bool has_total = query->order->filter_count == 0 && out->count > 0;
+	return err != ERR_OK || has_total ? err : read_total(db, arena, kind, query, out, why);
 }

@@ -11,7 +11,8 @@ static void add_columns(const struct record_kind *kind, struct strbuf *out)
 	}
 }
 
-void sql_select(const struct record_kind *kind, const char *index, struct strbuf *out)
+void sql_select(const struct record_kind *kind, const char *index, const char *column,
+		struct strbuf *out)
 {
 	strbuf_reserve(out, SQL_ROOM);
 	strbuf_adds(out, "SELECT ");
@@ -20,6 +21,8 @@ void sql_select(const struct record_kind *kind, const char *index, struct strbuf
 		strbuf_adds(out, ", ");
 		strbuf_adds(out, kind->computed[i - kind->column_count]);
 	}
+	if (column != NULL)
+		strbuf_addf(out, ", %s", column);
 	strbuf_adds(out, " FROM ");
 	strbuf_adds(out, kind->table);
 	if (index != NULL)
@@ -49,7 +52,7 @@ void sql_update(const struct record *from, const struct record *to, struct strbu
 		strbuf_addf(out, "%s%s = ?", before, kind->fields[i].name);
 		before = ", ";
 	}
-	strbuf_adds(out, " WHERE id = ? AND version = ?");
+	strbuf_adds(out, " WHERE id = ?");
 }
 
 void sql_forget(const struct record_child *child, struct strbuf *out)
@@ -85,6 +88,14 @@ enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_
 	if (sql->failed)
 		return err_set(why, ERR_NOMEM, "out of memory for a statement");
 	return db_exec(db, sql->data, binds, bind_count, affected, why);
+}
+
+enum err sql_exec_later(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
+			size_t bind_count, struct errmsg *why)
+{
+	if (sql->failed)
+		return err_set(why, ERR_NOMEM, "out of memory for a statement");
+	return db_exec_later(db, sql->data, binds, bind_count, why);
 }
 
 enum err sql_now(struct db_conn *db, struct arena *arena, int64_t *out, struct errmsg *why)

@@ -8,11 +8,13 @@
 #include "base/strbuf.h"
 #include "store/record.h"
 
-/* All fields of all records: "SELECT id, owner_id, ... FROM tasks"; along an index or NULL. */
-void sql_select(const struct record_kind *kind, const char *index, struct strbuf *out);
+/* All fields of all records: "SELECT id, owner_id, ... FROM tasks"; along an index or NULL, and
+ * with another column behind the fields or NULL. */
+void sql_select(const struct record_kind *kind, const char *index, const char *column,
+		struct strbuf *out);
 /* Binds: all columns. */
 void sql_insert(const struct record_kind *kind, struct strbuf *out);
-/* Binds: the columns that are not the same in both, then id and the version before. */
+/* Binds: the columns that are not the same in both, then the id. */
 void sql_update(const struct record *from, const struct record *to, struct strbuf *out);
 /* Binds: the time, and the id of what goes. */
 void sql_forget(const struct record_child *child, struct strbuf *out);
@@ -26,6 +28,8 @@ enum err sql_query(struct db_conn *db, struct arena *arena, const struct strbuf 
 		   struct errmsg *why);
 enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
 		  size_t bind_count, uint64_t *affected, struct errmsg *why);
+enum err sql_exec_later(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
+			size_t bind_count, struct errmsg *why);
 
 /* The time of the database, the only clock that all hosts share; microseconds since 1970. */
 enum err sql_now(struct db_conn *db, struct arena *arena, int64_t *out, struct errmsg *why);

@@ -20,7 +20,7 @@ static enum err next_ready(struct db_conn *db, struct arena *arena, const struct
 	struct db_value binds[2];
 	size_t n = 0;
 	bool any = claim->task_type == NULL;
-	sql_select(&tasks, any ? "tasks_ready" : "tasks_ready_of_type", &sql);
+	sql_select(&tasks, any ? "tasks_ready" : "tasks_ready_of_type", NULL, &sql);
 	strbuf_addf(&sql, " WHERE status = 'ready' AND agent_id %s%s", own ? "= ?" : "IS NULL",
 		    any ? "" : " AND task_type = ?");
 	strbuf_adds(&sql, " ORDER BY urgency, id LIMIT 1 FOR UPDATE SKIP LOCKED");

@@ -297,12 +297,15 @@ def statements_of(stack, ask, times=10):
 
 
 @pytest.mark.parametrize("kind", ["agents", "projects", "goals", "plans", "tasks"])
-def test_a_page_takes_two_statements(stack, api, token, kind):
+def test_a_page_takes_one_statement_and_two_with_a_filter(stack, api, token, kind):
     fields = {"agents": {"name": "a"}, "goals": {"description": "g"}, "plans": {},
               "tasks": {"description": "t"}}
     for _ in range(20):
         body = fields.get(kind) if kind != "projects" else {"name": f"p {uuid.uuid4()}"}
-        assert api.post(f"/api/v1/{kind}", token, json=body).status_code == 201
-    one = statements_of(stack, lambda: api.get(f"/api/v1/{kind}?limit=1", token))
-    many = statements_of(stack, lambda: api.get(f"/api/v1/{kind}?limit=20", token))
-    assert one == many == 2
+        made = api.post(f"/api/v1/{kind}", token, json=body)
+        assert made.status_code == 201
+    owner = made.json()["owner_id"]
+    for query, expected in (("", 1), (f"owner_id={owner}&", 2)):
+        few = statements_of(stack, lambda q=query: api.get(f"/api/v1/{kind}?{q}limit=1", token))
+        many = statements_of(stack, lambda q=query: api.get(f"/api/v1/{kind}?{q}limit=20", token))
+        assert few == many == expected

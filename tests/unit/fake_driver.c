@@ -168,6 +168,14 @@ enum err driver_run(struct db_conn *db, struct arena *arena, const char *sql,
 	return driver_command(db, sql, true, why);
 }
 
+enum err driver_finish(struct db_conn *db, const char *sql, const struct db_value *values,
+		       size_t value_count, struct errmsg *why)
+{
+	(void)values;
+	(void)value_count;
+	return driver_command(db, sql, false, why);
+}
+
 enum err driver_command(struct db_conn *db, const char *sql, bool cancellable, struct errmsg *why)
 {
 	pthread_mutex_lock(&fake.lock);

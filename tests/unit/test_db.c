@@ -734,6 +734,27 @@ static void test_a_connection_lost_during_commit_is_unknown(void **state)
 	relay_stop(&relay);
 }
 
+static enum err insert_later(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	return db_exec_later(db, "INSERT INTO kinds (id, t) VALUES (?, ?)",
+			     DB_BINDS(db_i64(1), db_text(arg)), why);
+}
+
+static void test_a_connection_lost_during_what_commits_is_unknown(void **state)
+{
+	struct fixture *f = *state;
+	struct relay relay = {0};
+	char text[] = "lose the answer";
+	relay_start(&relay, text);
+	struct db_server server = *test_mariadb_server();
+	server.socket = relay.path;
+	struct db_conn *db = test_mariadb_connect(&server);
+	assert_int_equal(db_transaction(db, insert_later, text, &f->why), ERR_UNKNOWN_OUTCOME);
+	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.kinds"), 1);
+	db_close(db);
+	relay_stop(&relay);
+}
+
 static void test_a_connection_lost_before_commit_is_unavailable(void **state)
 {
 	struct fixture *f = *state;
@@ -828,6 +849,7 @@ int main(void)
 	    TEST(test_retrying_ends_with_the_deadline_or_the_count),
 	    TEST(test_no_commit_after_the_deadline),
 	    TEST(test_a_connection_lost_during_commit_is_unknown),
+	    TEST(test_a_connection_lost_during_what_commits_is_unknown),
 	    TEST(test_a_connection_lost_before_commit_is_unavailable),
 	    TEST(test_a_change_that_is_lost_on_its_own_is_unknown),
 	    TEST(test_capacity_is_a_sum),
