@@ -93,9 +93,11 @@ static const struct figures *read_figures(const struct http_request *r, enum err
 					  struct errmsg *why)
 {
 	struct figures *f = arena_calloc(r->arena, 1, sizeof(*f));
-	*err = f != NULL
-		   ? scoreboard_totals_since_mark(r->app->scoreboard, &f->totals, &f->since_us, why)
-		   : no_memory(why);
+	if (f == NULL) {
+		*err = no_memory(why);
+		return NULL;
+	}
+	*err = scoreboard_totals_since_mark(r->app->scoreboard, &f->totals, &f->since_us, why);
 	if (*err != ERR_OK)
 		return NULL;
 	add_routes(f);
