@@ -698,31 +698,31 @@ static enum err execute(struct mariadb_conn *c, struct statement *s, const struc
 	return ERR_OK;
 }
 
-enum err driver_run(struct db_conn *db, struct arena *arena, const char *sql,
-		    const struct db_value *values, size_t value_count, struct db_result *out,
-		    struct errmsg *why)
+/* What is not cancellable has no nearer limit on the server than the session's either. */
+static enum err carry_out(struct mariadb_conn *c, bool cancellable, struct arena *arena,
+			  const char *sql, const struct db_value *values, size_t value_count,
+			  struct db_result *out, struct errmsg *why)
 {
-	struct mariadb_conn *c = mariadb(db);
 	struct statement *s = NULL;
 	*out = (struct db_result){0};
-	enum err err = enter(c, true, why);
+	enum err err = enter(c, cancellable, why);
 	if (err == ERR_OK)
-		err = statement_find(c, sql, statement_limit(c), &s, why);
+		err = statement_find(c, sql, cancellable ? statement_limit(c) : 0, &s, why);
 	if (err == ERR_OK)
 		err = execute(c, s, values, value_count, why);
 	return err == ERR_OK ? finish(c, s, arena, out, why) : err;
 }
 
+enum err driver_run(struct db_conn *db, struct arena *arena, const char *sql,
+		    const struct db_value *values, size_t value_count, struct db_result *out,
+		    struct errmsg *why)
+{
+	return carry_out(mariadb(db), true, arena, sql, values, value_count, out, why);
+}
+
 enum err driver_finish(struct db_conn *db, const char *sql, const struct db_value *values,
 		       size_t value_count, struct errmsg *why)
 {
-	struct mariadb_conn *c = mariadb(db);
-	struct statement *s = NULL;
-	struct db_result nothing = {0};
-	enum err err = enter(c, false, why);
-	if (err == ERR_OK)
-		err = statement_find(c, sql, 0, &s, why);
-	if (err == ERR_OK)
-		err = execute(c, s, values, value_count, why);
-	return err == ERR_OK ? finish(c, s, NULL, &nothing, why) : err;
+	struct db_result nothing;
+	return carry_out(mariadb(db), false, NULL, sql, values, value_count, &nothing, why);
 }

@@ -9,8 +9,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "db/db.h"
 #include "support.h"
 #include "support_mariadb.h"
@@ -284,6 +287,47 @@ static void test_none_is_sent_after_the_deadline(void **state)
 	assert_words("");
 }
 
+/* The client of the transaction that waits for this row goes, and then the row is let go. */
+struct holder {
+	struct db_conn *db;
+	int client;
+};
+
+static void *hang_up_and_let_go(void *arg)
+{
+	enum { LOOK_MS = 20, NOTICED_MS = 100 };
+	const struct holder *h = arg;
+	while (test_mariadb_number("SELECT CAST(VARIABLE_VALUE AS SIGNED)"
+				   " FROM information_schema.GLOBAL_STATUS"
+				   " WHERE VARIABLE_NAME = 'Innodb_row_lock_current_waits'") == 0)
+		test_sleep_ms(LOOK_MS);
+	close(h->client);
+	test_sleep_ms(NOTICED_MS);
+	AN_INVARIANT(db_command(h->db, "COMMIT", NULL) == ERR_OK);
+	return NULL;
+}
+
+static void test_a_hang_up_does_not_end_what_commits(void **state)
+{
+	int client[2], times = 1;
+	pthread_t thread;
+	struct holder holder = {.db = test_mariadb_connect(test_mariadb_server())};
+	struct deadline limit = deadline_in_ms(10000);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, client), 0);
+	holder.client = client[1];
+	limit.client_fd = client[0];
+	db_set_deadline(*state, &limit);
+	assert_int_equal(db_command(holder.db, "START TRANSACTION", NULL), ERR_OK);
+	assert_int_equal(db_command(holder.db, "UPDATE counters SET n = 5 WHERE id = 1", NULL),
+			 ERR_OK);
+	assert_int_equal(pthread_create(&thread, NULL, hang_up_and_let_go, &holder), 0);
+	assert_int_equal(db_transaction(*state, count_often, &times, NULL), ERR_OK);
+	pthread_join(thread, NULL);
+	assert_int_equal(test_mariadb_number("SELECT n FROM ziggie.counters WHERE id = 1"), 6);
+	close(client[0]);
+	db_close(holder.db);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -299,6 +343,7 @@ int main(void)
 	    TEST(test_more_than_one_statement_takes),
 	    TEST(test_a_deadlock_at_the_commit_is_retried),
 	    TEST(test_none_is_sent_after_the_deadline),
+	    TEST(test_a_hang_up_does_not_end_what_commits),
 	};
 	return cmocka_run_group_tests(tests, set_up_server, tear_down_server);
 }
