@@ -3,13 +3,14 @@
 import functools
 import re
 import signal
+import threading
 import time
 import zlib
 
 import pytest
 
 from exchange import LOGIN, assert_problem
-from fcgi_client import Connection
+from fcgi_client import TIMEOUT, Connection
 from front import SeenThrough, WebServer
 from gateways import SpawnFcgi
 from harness import Api, RunningStack, wait_for
@@ -339,17 +340,20 @@ def fleet():
 
 
 def ask_hosts(stack, count, path, token, hosts=(1, 2)):
-    """Asks the hosts past the web server, in parallel; statuses by host."""
+    """Asks the hosts past the web server, in rounds in which all ask at once; statuses by host."""
+    workers = [host for host in hosts for _ in range(3)]
+    together = threading.Barrier(len(workers), timeout=TIMEOUT)
+
     def some(host):
         name = "app" if host == 1 else f"app-{host}"
         found = {}
         for _ in range(count):
+            together.wait()
             with Connection(f"{stack.run}/{name}/fcgi.sock") as c:
                 status = c.request("GET", path, headers={"Authorization": "Bearer " + token}).status
             found[status] = found.get(status, 0) + 1
         return found
 
-    workers = [host for host in hosts for _ in range(3)]
     results = at_once(some, workers)
     return {host: {status: sum(r.get(status, 0) for r, w in zip(results, workers) if w == host)
                    for status in (200, 429)} for host in hosts}
