@@ -147,7 +147,7 @@ void codec_lend(struct codec *c, struct codec_memory *m);
  */
 void codec_give_back(struct codec *c, struct codec_memory *m);
 
-/* What most requests fit in; *m stays empty when there is no memory. */
+/* What most requests fit in; less of it, or nothing, when there is no memory. */
 void codec_memory_init(struct codec_memory *m);
 void codec_memory_release(struct codec_memory *m);
 

@@ -74,11 +74,11 @@ static const char words[] =
     /* of a drawing that taught people to write four words, and which four */
     "correcthorsebatterystaple correcthorse batterystaple ";
 
-/* What is written for a letter so often that it is guessed with it. */
+/* What is written for a letter so often that it is guessed with it; c is no NUL. */
 static char fold(char c)
 {
 	static const char from[] = "0134578@$!+|", to[] = "oieastbasitl";
-	const char *at = c != '\0' ? strchr(from, c) : NULL;
+	const char *at = strchr(from, c);
 	return at != NULL ? to[at - from] : (char)tolower((unsigned char)c);
 }
 

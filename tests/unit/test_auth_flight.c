@@ -79,6 +79,26 @@ static void test_who_waits_no_longer_keeps_no_flight(void **state)
 	flights_release(&all);
 }
 
+/* Two that share a shard, and either half of their keys. */
+static void test_half_a_key_is_another_flight(void **state)
+{
+	(void)state;
+	static const struct token_key keys[] = {{{1, 1}}, {{2, 1}}, {{1, 1 + FLIGHT_SHARDS}}};
+	enum { COUNT = sizeof(keys) / sizeof(keys[0]) };
+	const struct flight_result landed = {.err = ERR_UNAVAILABLE};
+	const struct deadline passed = deadline_in_ms(-1);
+	struct flight *flights[COUNT];
+	struct flights all;
+	flights_init(&all);
+	for (size_t i = 0; i < COUNT; i++) {
+		struct flight_result result;
+		assert_true(flight_join(&all, &keys[i], 1, &passed, &flights[i], &result));
+	}
+	for (size_t i = 0; i < COUNT; i++)
+		flight_land(&all, flights[i], &landed);
+	flights_release(&all);
+}
+
 /* malloc would keep some for every thread that ended one. */
 static void test_a_flight_that_ended_serves_the_next(void **state)
 {
@@ -145,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_every_shard_works_in_memory_that_was_used),
 	    cmocka_unit_test(test_nothing_beyond_the_shards_is_touched),
+	    cmocka_unit_test(test_half_a_key_is_another_flight),
 	    cmocka_unit_test(test_who_waits_no_longer_keeps_no_flight),
 	    cmocka_unit_test(test_a_flight_that_ended_serves_the_next),
 	    cmocka_unit_test(test_no_flight_is_released_before_it_has_landed),

@@ -35,6 +35,8 @@ static void test_a_hash_matches_its_password_alone(void **state)
 	bool matches = false;
 	assert_int_equal(password_hash(hasher, "correct horse", &deadline, hash, NULL), ERR_OK);
 	assert_memory_equal(hash, "$argon2id$v=19$m=65536,t=2,p=1$", 31);
+	assert_true(password_hash_known(hash));
+	assert_false(password_hash_foreign(hash));
 	assert_int_equal(password_verify(hasher, hash, "correct horse", &deadline, &matches, NULL),
 			 ERR_OK);
 	assert_true(matches);
@@ -375,6 +377,11 @@ static void test_only_bcrypt_of_a_bearable_cost_is_imported(void **state)
 	    "$2b$04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO.",
 	    "$2b$04$abcdefghijklmnopqrstuu!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!",
 	    "$5$rounds=1000$salt$x",
+	    /* as long as one, with another sign in the place of each that is always there */
+	    "!2b$04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$3b$04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2b!04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2b$04!abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
 	};
 	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
 		assert_false(password_hash_known(none[i]));
@@ -421,6 +428,10 @@ static void test_few_pieces_are_guessed(void **state)
 	 */
 	assert_false(password_is_guessable("some.username1", "bob"));
 	assert_false(password_is_guessable("mx mx-qzvk", "mx"));
+	/* One that is longer than what is looked at is no part of a password. */
+	char long_name[200] = "some.username";
+	memset(long_name + strlen(long_name), 'x', sizeof(long_name) - strlen(long_name) - 1);
+	assert_false(password_is_guessable("some.username1", long_name));
 }
 
 /* Whatever the bytes are, within the bounds that a sanitizer watches. */

@@ -129,6 +129,9 @@ static void test_cache_returns_what_was_put_last(void **state)
 	token_cache_remove(cache, &key);
 	assert_false(token_cache_get(cache, &key, out));
 	assert_int_equal(token_cache_count(cache), 0);
+	/* The key that entries have which were never written. */
+	token_cache_remove(cache, &(struct token_key){{0, 0}});
+	assert_int_equal(token_cache_count(cache), 0);
 	token_cache_free(cache);
 	token_cache_free(NULL);
 }
