@@ -58,14 +58,19 @@ def wait_for(condition, seconds=10, what="condition"):
         time.sleep(0.05)
 
 
+def row_is_awaited(database):
+    """Whether a statement waits for a row that a transaction of the test's has locked."""
+    with database.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
+        return int(cursor.fetchone()[1]) > 0
+
+
 def wait_until_blocked(child, database, seconds=60):
     """Waits until a program waits for a row that a transaction of the test's has locked."""
 
     def blocked():
         assert child.poll() is None, f"it has ended with {child.returncode}"
-        with database.cursor() as cursor:
-            cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
-            return int(cursor.fetchone()[1]) > 0
+        return row_is_awaited(database)
 
     wait_for(blocked, seconds, "a wait for the locked row")
 

@@ -4,6 +4,7 @@ docs/faults.md says what each fault may cost.  memcached's faults stand in
 test_cache_faults.py, faults of single calls in tests/unit/test_faults_request.c.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import pymysql
 import pytest
 
 from fcgi_client import Connection
-from harness import ADMIN_PASSWORD, RunningStack, wait_for
+from harness import ADMIN_PASSWORD, RunningStack, row_is_awaited, wait_for
 from traffic import Load
 
 LIMIT_MS = 2000
@@ -162,13 +163,21 @@ def test_a_line_that_the_full_disk_cut_spoils_no_other(faulty, worker):
     assert after.rpartition("\n")[2].startswith('{"time":')
 
 
+def size_of_a_large_log(stack):
+    """Makes it larger than any other file that the programs write: a build that counts writes
+    its counters before each exec, and ends there when they do not fit."""
+    with open(stack.state.log("ziggied"), "ab") as log:
+        log.write(b"\n" * 2 ** 20)
+        return log.tell()
+
+
 def test_the_supervisor_works_without_its_log(faulty, worker):
     """It replaces a worker, although neither of them can say so."""
     ziggied = psutil.Process(faulty.pids("ziggied")[0])
-    with Limit(ziggied, "fsize", 0):
+    with Limit(ziggied, "fsize", size_of_a_large_log(faulty)):
         worker.kill()
         fresh = wait_for(lambda: [pid for pid in faulty.pids("ziggie-worker") if pid != worker.pid],
-                         5, "a new worker")
+                         30, "a new worker")
         faulty.wait_ready()
         assert faulty.api().get("/api/health").status_code == 200
     assert ziggied.is_running()
@@ -178,6 +187,10 @@ def test_the_supervisor_works_without_its_log(faulty, worker):
 
 
 # The database
+
+
+OF_THE_DATABASE = {"me", "rename", "sign_in"}
+ALL_CLIENTS = {"host"} | OF_THE_DATABASE
 
 
 class Clients(Load):
@@ -226,6 +239,16 @@ class Clients(Load):
             assert answer.status_code != 503 or int(answer.headers["Retry-After"]) > 0
         return refused
 
+    def wait_for_each(self, names, statuses):
+        """Until each of those clients has asked from now on, and got one of those answers."""
+        since = time.monotonic()
+
+        def answered():
+            return {one.by for one in list(self.asked) if one.began >= since
+                    and not isinstance(one.got, Exception) and one.got.status_code in statuses}
+
+        wait_for(lambda: names <= answered(), 30, f"{statuses} for {names}")
+
     def check_writes(self):
         """Whatever was acknowledged is there."""
         api = self.stack.api()
@@ -244,7 +267,7 @@ def database_answers(stack):
         return False
 
 
-def wait_until_whole(stack, seconds):
+def wait_until_whole(stack, seconds=30):
     """Requests are answered, and the pool is as it was."""
     api, token = stack.api(), stack.token()
     wait_for(lambda: api.get("/api/auth/me", token).status_code == 200, seconds, "the own account")
@@ -262,34 +285,42 @@ def wait_until_whole(stack, seconds):
         assert cursor.fetchone()[0] <= metric(api.get("/metrics").text, "ziggie_pool_max")
 
 
+@contextlib.contextmanager
+def requests_in_the_database(stack):
+    """While it lasts, one of the clients at least waits there for the administrator's row."""
+    with stack.database() as database, database.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT id FROM users WHERE username = 'admin' FOR UPDATE")
+        wait_for(lambda: row_is_awaited(database), 30, "a request that waits for the row")
+        yield
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_database_restarts_under_load(faulty, number):
     with Clients(faulty) as clients:
-        time.sleep(1)
+        clients.wait_for_each(ALL_CLIENTS, [200])
         before = faulty.record["parts"]["mariadbd"]
-        faulty.kill("mariadbd", number)
+        with requests_in_the_database(faulty):
+            faulty.kill("mariadbd", number)
         wait_for(lambda: faulty.record["parts"].get("mariadbd", before) != before, 60,
                  "a new mariadbd")
         wait_for(lambda: database_answers(faulty), 60, "the database")
-        wait_for(lambda: faulty.api().get("/api/auth/me", clients.token).status_code == 200, 3,
-                 "its use")
-        time.sleep(1)
+        clients.wait_for_each(ALL_CLIENTS, [200])
     assert clients.check_answers() > 0
-    wait_until_whole(faulty, 5)
+    wait_until_whole(faulty)
     clients.check_writes()
 
 
 def test_a_database_that_does_not_answer(faulty):
     with Clients(faulty) as clients:
-        time.sleep(1)
+        clients.wait_for_each(ALL_CLIENTS, [200])
         faulty.kill("mariadbd", signal.SIGSTOP)
         try:
-            time.sleep(LIMIT_MS / 1000 + 2)
+            clients.wait_for_each({"host"}, [200])
+            clients.wait_for_each(OF_THE_DATABASE, [503, 504])
         finally:
             faulty.kill("mariadbd", signal.SIGCONT)
-        wait_for(lambda: faulty.api().get("/api/auth/me", clients.token).status_code == 200, 5,
-                 "its use")
-        time.sleep(1)
+        clients.wait_for_each(ALL_CLIENTS, [200])
     assert clients.check_answers(refusals=(503, 504)) > 0
-    wait_until_whole(faulty, 5)
+    wait_until_whole(faulty)
     clients.check_writes()
