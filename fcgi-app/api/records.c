@@ -229,9 +229,15 @@ enum err records_post(struct http_request *r, struct http_response *response, st
 	return ERR_OK;
 }
 
-static enum err lock(struct writing *w, struct db_conn *db, struct errmsg *why)
+/* record_peek() or record_lock() */
+typedef enum err record_reading(struct db_conn *db, struct arena *arena,
+				const struct record_kind *kind, const struct uuid *id,
+				struct record *out, struct errmsg *why);
+
+static enum err read_before(struct writing *w, struct db_conn *db, record_reading *read,
+			    struct errmsg *why)
 {
-	enum err err = record_lock(db, w->r->arena, w->resource->kind, &w->id, &w->before, why);
+	enum err err = read(db, w->r->arena, w->resource->kind, &w->id, &w->before, why);
 	if (err == ERR_OK)
 		err = records_may_change(w->r, &w->before, why);
 	if (err == ERR_OK)
@@ -259,7 +265,7 @@ static enum err update(struct db_conn *db, void *arg, struct errmsg *why)
 	struct writing *w = arg;
 	const struct resource *resource = w->resource;
 	static const struct field_value nothing[RECORD_FIELDS_MAX];
-	enum err err = lock(w, db, why);
+	enum err err = read_before(w, db, record_peek, why);
 	if (err == ERR_OK)
 		err = record_change(w->r->arena, &w->before,
 				    w->edit == NULL ? w->r->values : nothing, &w->after, why);
@@ -329,7 +335,7 @@ enum err records_patch(struct http_request *r, struct http_response *response, s
 static enum err remove_one(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct writing *w = arg;
-	enum err err = lock(w, db, why);
+	enum err err = read_before(w, db, record_lock, why);
 	if (err == ERR_OK)
 		err = records_check_agents(w->r, &w->before, &w->before, why);
 	if (err == ERR_OK)

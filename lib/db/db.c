@@ -156,13 +156,20 @@ static enum err run_once(struct db_conn *db, struct arena *arena, const char *sq
 	return err;
 }
 
-/* Carries out what waits in the transaction, so that every statement sees those before it. */
+static enum err begin(struct db_conn *db, struct errmsg *why)
+{
+	db->deferred->begun = true;
+	return driver_command(db, "START TRANSACTION", true, why);
+}
+
+/* Begins the transaction, or carries out what waits in it, so that every statement sees those
+ * before it. */
 static enum err catch_up(struct db_conn *db, struct errmsg *why)
 {
 	struct deferred *d = db->deferred;
 	struct db_result nothing;
 	if (!deferred_any(d))
-		return ERR_OK;
+		return d->begun ? ERR_OK : begin(db, why);
 	const char *sql = deferred_text(d, false);
 	enum err err = ERR_OK;
 	if (sql == NULL)
@@ -202,6 +209,17 @@ enum err db_query(struct db_conn *db, struct arena *arena, const char *sql,
 	return run(db, arena, sql, binds, bind_count, out, why);
 }
 
+enum err db_peek(struct db_conn *db, struct arena *arena, const char *sql,
+		 const struct db_value *binds, size_t bind_count, struct db_result *out,
+		 struct errmsg *why)
+{
+	CHECK_MAGIC(db, DB_CONN_MAGIC);
+	const struct deferred *d = db->deferred;
+	if (d == NULL || d->begun || deferred_any(d))
+		return run(db, arena, sql, binds, bind_count, out, why);
+	return run_once(db, arena, sql, binds, bind_count, out, why);
+}
+
 enum err db_exec(struct db_conn *db, const char *sql, const struct db_value *binds,
 		 size_t bind_count, uint64_t *affected, struct errmsg *why)
 {
@@ -231,6 +249,24 @@ enum err db_exec_later(struct db_conn *db, const char *sql, const struct db_valu
 	return deferred_add(db->deferred, sql, binds, bind_count, why);
 }
 
+enum err db_exec_if_unchanged(struct db_conn *db, const char *sql, const struct db_value *binds,
+			      size_t bind_count, struct errmsg *why)
+{
+	CHECK_MAGIC(db, DB_CONN_MAGIC);
+	AN_INVARIANT(db->deferred != NULL);
+	enum err err = db_exec_later(db, sql, binds, bind_count, why);
+	if (err == ERR_OK)
+		deferred_must_find(db->deferred);
+	return err;
+}
+
+unsigned db_attempt(const struct db_conn *db)
+{
+	CHECK_MAGIC(db, DB_CONN_MAGIC);
+	AN_INVARIANT(db->deferred != NULL);
+	return db->deferred->attempt;
+}
+
 enum err db_command(struct db_conn *db, const char *sql, struct errmsg *why)
 {
 	CHECK_MAGIC(db, DB_CONN_MAGIC);
@@ -251,10 +287,12 @@ static enum err still_wanted(const struct deadline *deadline, struct errmsg *why
 	return ERR_OK;
 }
 
-/* With what waits for it. */
+/* With what waits for it; a transaction that has not begun has nothing to commit. */
 static enum err send_commit(struct db_conn *db, struct errmsg *why)
 {
 	struct deferred *d = db->deferred;
+	if (!deferred_any(d) && !d->begun)
+		return ERR_OK;
 	const char *sql = deferred_any(d) ? deferred_text(d, true) : "COMMIT";
 	if (sql == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory for a statement");
@@ -287,7 +325,7 @@ static enum err commit(struct db_conn *db, struct errmsg *why)
 static void roll_back(struct db_conn *db)
 {
 	enum { ROLLBACK_MS = 1000 };
-	if (db->broken != ERR_OK)
+	if (db->broken != ERR_OK || !db->deferred->begun)
 		return;
 	struct deadline theirs = db->deadline;
 	db->deadline = deadline_in_ms(ROLLBACK_MS);
@@ -297,15 +335,13 @@ static void roll_back(struct db_conn *db)
 		db->broken = ERR_UNAVAILABLE;
 }
 
-static enum err run_work(struct db_conn *db, db_work *fn, void *arg, struct errmsg *why)
+static enum err run_work(struct db_conn *db, db_work *fn, void *arg, unsigned attempt,
+			 struct errmsg *why)
 {
 	struct deferred deferred;
-	enum err err = driver_command(db, "START TRANSACTION", true, why);
-	if (err != ERR_OK)
-		return err;
-	deferred_init(&deferred);
+	deferred_init(&deferred, attempt);
 	db->deferred = &deferred;
-	err = fn(db, arg, why);
+	enum err err = fn(db, arg, why);
 	/* Broken, and fn did not notice or mind: there is nothing left to commit. */
 	if (err == ERR_OK && db->broken != ERR_OK)
 		err = err_set(why, db->broken, "the database connection was lost");
@@ -324,7 +360,7 @@ enum err db_transaction(struct db_conn *db, db_work *fn, void *arg, struct errms
 	AN_INVARIANT(db->deferred == NULL);
 	for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
 		struct errmsg reason = ERRMSG_INIT;
-		enum err err = run_work(db, fn, arg, &reason);
+		enum err err = run_work(db, fn, arg, attempt, &reason);
 		if (err == ERR_RETRY)
 			err = back_off(&db->deadline, attempt, &reason);
 		else if (err == ERR_OK)

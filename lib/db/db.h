@@ -160,12 +160,31 @@ enum err db_exec(struct db_conn *db, const char *sql, const struct db_value *bin
 enum err db_exec_later(struct db_conn *db, const char *sql, const struct db_value *binds,
 		       size_t bind_count, struct errmsg *why);
 
+/*
+ * A query that decides about a transaction before it has begun: what it reads is not locked, not
+ * even with FOR UPDATE, and may have changed when the transaction writes.  Behind the
+ * transaction's first statement of another kind, and outside of one, it is db_query().
+ */
+enum err db_peek(struct db_conn *db, struct arena *arena, const char *sql,
+		 const struct db_value *binds, size_t bind_count, struct db_result *out,
+		 struct errmsg *why);
+/*
+ * db_exec_later(), within a transaction, of an UPDATE whose WHERE holds what db_peek() saw, a
+ * version say: when there is no such row any more, the transaction runs again, as after a
+ * deadlock.
+ */
+enum err db_exec_if_unchanged(struct db_conn *db, const char *sql, const struct db_value *binds,
+			      size_t bind_count, struct errmsg *why);
+/* How often the transaction under way has run before: whoever lost by peeking should lock. */
+unsigned db_attempt(const struct db_conn *db);
+
 /* One statement without values and rows that is not worth keeping prepared: DDL, SET. */
 enum err db_command(struct db_conn *db, const char *sql, struct errmsg *why);
 
 /*
  * Runs fn inside a transaction (READ COMMITTED) and commits when it returns
- * ERR_OK; anything else rolls back and is returned.  After a deadlock or a lock
+ * ERR_OK; anything else rolls back and is returned.  The transaction begins with fn's first
+ * statement other than db_peek().  After a deadlock or a lock
  * wait it is run again from its beginning, with back-off, until the deadline: it
  * must pass ERR_RETRY through and must not change anything outside the database
  * that a second run would double.

@@ -5,8 +5,10 @@
 /* What is known of a change goes into the audit twice: both sides of the largest body. */
 enum { CHUNK = 2048, MOST = 8 * 1024 * 1024 };
 
-void deferred_init(struct deferred *d)
+void deferred_init(struct deferred *d, unsigned attempt)
 {
+	d->attempt = attempt;
+	d->begun = false;
 	strbuf_init(&d->sql);
 	arena_init(&d->arena, CHUNK, MOST);
 	d->value_count = 0;
@@ -31,7 +33,11 @@ enum err deferred_add(struct deferred *d, const char *sql, const struct db_value
 		      size_t value_count, struct errmsg *why)
 {
 	AN_INVARIANT(deferred_fits(d, value_count));
-	strbuf_adds(&d->sql, deferred_any(d) ? "; " : "BEGIN NOT ATOMIC ");
+	if (deferred_any(d))
+		strbuf_adds(&d->sql, "; ");
+	else
+		strbuf_adds(&d->sql, d->begun ? "BEGIN NOT ATOMIC "
+					      : "BEGIN NOT ATOMIC START TRANSACTION; ");
 	strbuf_adds(&d->sql, sql);
 	for (size_t i = 0; i < value_count; i++)
 		d->values[d->value_count++] = copy(&d->arena, &values[i]);
@@ -40,8 +46,15 @@ enum err deferred_add(struct deferred *d, const char *sql, const struct db_value
 	return ERR_OK;
 }
 
+void deferred_must_find(struct deferred *d)
+{
+	strbuf_adds(&d->sql, "; IF ROW_COUNT() = 0 THEN SIGNAL SQLSTATE '40001' SET MESSAGE_TEXT ="
+			     " 'changed by another transaction'; END IF");
+}
+
 const char *deferred_text(struct deferred *d, bool commit)
 {
+	d->begun = true;
 	strbuf_adds(&d->sql, commit ? "; COMMIT; END" : "; END");
 	return d->sql.failed || d->arena.overflowed ? NULL : d->sql.data;
 }

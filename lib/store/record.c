@@ -204,8 +204,13 @@ enum err record_of_row(const struct db_result *rows, size_t row, const struct re
 	return ERR_OK;
 }
 
+/* sql_query() or sql_peek() */
+typedef enum err reading(struct db_conn *db, struct arena *arena, const struct strbuf *sql,
+			 const struct db_value *binds, size_t bind_count, struct db_result *out,
+			 struct errmsg *why);
+
 static enum err find(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
-		     const struct uuid *id, const char *locking, struct record *out,
+		     const struct uuid *id, reading *read, const char *locking, struct record *out,
 		     struct errmsg *why)
 {
 	STRBUF_CLEANUP sql = STRBUF_INIT;
@@ -214,7 +219,7 @@ static enum err find(struct db_conn *db, struct arena *arena, const struct recor
 	strbuf_adds(&sql, locking);
 	struct db_result rows;
 	enum err err =
-	    sql_query(db, arena, &sql, DB_BINDS(db_blob(id->bytes, sizeof(id->bytes))), &rows, why);
+	    read(db, arena, &sql, DB_BINDS(db_blob(id->bytes, sizeof(id->bytes))), &rows, why);
 	if (err != ERR_OK)
 		return err;
 	if (rows.row_count == 0)
@@ -225,13 +230,21 @@ static enum err find(struct db_conn *db, struct arena *arena, const struct recor
 enum err record_find(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
 		     const struct uuid *id, struct record *out, struct errmsg *why)
 {
-	return find(db, arena, kind, id, "", out, why);
+	return find(db, arena, kind, id, sql_query, "", out, why);
 }
 
 enum err record_lock(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
 		     const struct uuid *id, struct record *out, struct errmsg *why)
 {
-	return find(db, arena, kind, id, " FOR UPDATE", out, why);
+	return find(db, arena, kind, id, sql_query, " FOR UPDATE", out, why);
+}
+
+enum err record_peek(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
+		     const struct uuid *id, struct record *out, struct errmsg *why)
+{
+	if (db_attempt(db) > 0)
+		return record_lock(db, arena, kind, id, out, why);
+	return find(db, arena, kind, id, sql_peek, "", out, why);
 }
 
 enum err record_check_state(const struct record *from, const struct record *to, struct errmsg *why)
@@ -363,6 +376,7 @@ enum err record_update(struct db_conn *db, const struct record *from, const stru
 {
 	const struct record_kind *kind = from->kind;
 	struct db_value binds[RECORD_FIELDS_MAX + 2];
+	uint64_t affected = 0;
 	size_t bind_count = 0;
 	AN_INVARIANT(kind->column_count <= RECORD_FIELDS_MAX);
 	STRBUF_CLEANUP sql = STRBUF_INIT;
@@ -371,10 +385,15 @@ enum err record_update(struct db_conn *db, const struct record *from, const stru
 		if (!record_same(from, to, i))
 			binds[bind_count++] = to->values[i];
 	binds[bind_count++] = from->values[RECORD_ID];
+	binds[bind_count++] = from->values[RECORD_VERSION];
 	if (!may_conflict(from, to))
-		return sql_exec_later(db, &sql, binds, bind_count, why);
-	enum err err = sql_exec(db, &sql, binds, bind_count, NULL, why);
-	return err == ERR_CONFLICT ? explain_conflict(db, to, why) : err;
+		return sql_exec_if_unchanged(db, &sql, binds, bind_count, why);
+	enum err err = sql_exec(db, &sql, binds, bind_count, &affected, why);
+	if (err == ERR_CONFLICT)
+		return explain_conflict(db, to, why);
+	if (err == ERR_OK && affected == 0)
+		return err_set(why, ERR_RETRY, "changed by another transaction");
+	return err;
 }
 
 static enum err forget(struct db_conn *db, const struct record_child *child,

@@ -152,6 +152,13 @@ enum err record_find(struct db_conn *db, struct arena *arena, const struct recor
 /* The same, and nobody else changes it before the transaction ends. */
 enum err record_lock(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
 		     const struct uuid *id, struct record *out, struct errmsg *why);
+/*
+ * The same for a transaction that begins with it and changes the record with record_update(): at
+ * first nobody waits for a lock, as hardly ever two change one record at the same time; when they
+ * did, the transaction runs again, and locks it.
+ */
+enum err record_peek(struct db_conn *db, struct arena *arena, const struct record_kind *kind,
+		     const struct uuid *id, struct record *out, struct errmsg *why);
 
 /* A new one with a new id, from a body that schema_read() took; not in the database yet. */
 enum err record_make(struct arena *arena, const struct record_kind *kind,
@@ -173,7 +180,9 @@ enum err record_is_above(struct db_conn *db, const struct record_kind *kind, siz
 			 struct errmsg *why);
 
 enum err record_insert(struct db_conn *db, const struct record *record, struct errmsg *why);
-/* Stores what is not the same in both; `from` is what is stored, and locked. */
+/* Stores what is not the same in both; `from` is what was read in this transaction, and when that
+ * is not stored any more the transaction is to run again: ERR_RETRY, now or at its next statement.
+ */
 enum err record_update(struct db_conn *db, const struct record *from, const struct record *to,
 		       struct errmsg *why);
 enum err record_remove(struct db_conn *db, const struct record *record, struct errmsg *why);

@@ -52,7 +52,7 @@ void sql_update(const struct record *from, const struct record *to, struct strbu
 		strbuf_addf(out, "%s%s = ?", before, kind->fields[i].name);
 		before = ", ";
 	}
-	strbuf_adds(out, " WHERE id = ?");
+	strbuf_adds(out, " WHERE id = ? AND version = ?");
 }
 
 void sql_forget(const struct record_child *child, struct strbuf *out)
@@ -82,6 +82,15 @@ enum err sql_query(struct db_conn *db, struct arena *arena, const struct strbuf 
 	return db_query(db, arena, sql->data, binds, bind_count, out, why);
 }
 
+enum err sql_peek(struct db_conn *db, struct arena *arena, const struct strbuf *sql,
+		  const struct db_value *binds, size_t bind_count, struct db_result *out,
+		  struct errmsg *why)
+{
+	if (sql->failed)
+		return err_set(why, ERR_NOMEM, "out of memory for a statement");
+	return db_peek(db, arena, sql->data, binds, bind_count, out, why);
+}
+
 enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
 		  size_t bind_count, uint64_t *affected, struct errmsg *why)
 {
@@ -90,12 +99,12 @@ enum err sql_exec(struct db_conn *db, const struct strbuf *sql, const struct db_
 	return db_exec(db, sql->data, binds, bind_count, affected, why);
 }
 
-enum err sql_exec_later(struct db_conn *db, const struct strbuf *sql, const struct db_value *binds,
-			size_t bind_count, struct errmsg *why)
+enum err sql_exec_if_unchanged(struct db_conn *db, const struct strbuf *sql,
+			       const struct db_value *binds, size_t bind_count, struct errmsg *why)
 {
 	if (sql->failed)
 		return err_set(why, ERR_NOMEM, "out of memory for a statement");
-	return db_exec_later(db, sql->data, binds, bind_count, why);
+	return db_exec_if_unchanged(db, sql->data, binds, bind_count, why);
 }
 
 enum err sql_now(struct db_conn *db, struct arena *arena, int64_t *out, struct errmsg *why)

@@ -109,10 +109,93 @@ static void test_they_go_with_the_commit_in_one_statement(void **state)
 		test_mariadb_sql("TRUNCATE ziggie.words");
 		before = questions(db);
 		assert_int_equal(db_transaction(db, write_three, NULL, NULL), ERR_OK);
-		/* START TRANSACTION, and the one. */
-		assert_int_equal(questions(db) - before - of_asking, 2);
+		/* START TRANSACTION is in it. */
+		assert_int_equal(questions(db) - before - of_asking, 1);
 		assert_words("one two three");
 	}
+}
+
+/* A counter that is raised by one who has read it before. */
+struct raise {
+	struct db_conn *rival; /* raises it in between the first time; NULL: nobody does */
+	bool writes;
+	int64_t seen;
+	unsigned attempts;
+};
+
+static enum err peek_and_raise(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	struct raise *r = arg;
+	struct arena arena;
+	struct db_result rows;
+	arena_init(&arena, 1024, 4096);
+	enum err err =
+	    db_peek(db, &arena, "SELECT n FROM counters WHERE id = 1", DB_NO_BINDS, &rows, why);
+	if (err == ERR_OK)
+		r->seen = db_col_i64(&rows, 0, 0);
+	arena_release(&arena);
+	r->attempts = db_attempt(db) + 1;
+	if (err == ERR_OK && r->rival != NULL && db_attempt(db) == 0)
+		err = db_command(r->rival, "UPDATE counters SET n = n + 1 WHERE id = 1", why);
+	if (err == ERR_OK && r->writes)
+		err = db_exec_if_unchanged(db, "UPDATE counters SET n = ? WHERE id = 1 AND n = ?",
+					   DB_BINDS(db_i64(r->seen + 1), db_i64(r->seen)), why);
+	return err == ERR_OK && r->writes ? write_later(db, "raised", why) : err;
+}
+
+static void test_what_is_decided_by_peeking_takes_two_statements(void **state)
+{
+	struct raise r = {.writes = true};
+	int64_t before = questions(*state);
+	int64_t of_asking = questions(*state) - before;
+	before = questions(*state);
+	assert_int_equal(db_transaction(*state, peek_and_raise, &r, NULL), ERR_OK);
+	assert_int_equal(questions(*state) - before - of_asking, 2);
+	assert_int_equal(test_mariadb_number("SELECT n FROM ziggie.counters WHERE id = 1"), 1);
+	assert_words("raised");
+}
+
+static void test_peeking_alone_begins_no_transaction(void **state)
+{
+	struct raise r = {.writes = false};
+	int64_t before = questions(*state);
+	int64_t of_asking = questions(*state) - before;
+	before = questions(*state);
+	assert_int_equal(db_transaction(*state, peek_and_raise, &r, NULL), ERR_OK);
+	assert_int_equal(questions(*state) - before - of_asking, 1);
+}
+
+static void test_who_lost_what_was_peeked_runs_again(void **state)
+{
+	struct raise r = {.rival = test_mariadb_connect(test_mariadb_server()), .writes = true};
+	assert_int_equal(db_transaction(*state, peek_and_raise, &r, NULL), ERR_OK);
+	assert_int_equal(r.attempts, 2);
+	assert_int_equal(r.seen, 1);
+	assert_int_equal(test_mariadb_number("SELECT n FROM ziggie.counters WHERE id = 1"), 2);
+	assert_words("raised");
+	db_close(r.rival);
+}
+
+static enum err write_and_peek(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	enum err err = write_later(db, "one", why);
+	struct arena arena;
+	struct db_result rows;
+	arena_init(&arena, 1024, 4096);
+	if (err == ERR_OK)
+		err = db_peek(db, &arena, "SELECT COUNT(*) FROM words", DB_NO_BINDS, &rows, why);
+	if (err == ERR_OK)
+		*(int64_t *)arg = db_col_i64(&rows, 0, 0);
+	arena_release(&arena);
+	return err == ERR_OK ? err_set(why, ERR_PRECONDITION, "refused") : err;
+}
+
+static void test_peeking_behind_a_write_belongs_to_the_transaction(void **state)
+{
+	int64_t seen = 0;
+	assert_int_equal(db_transaction(*state, write_and_peek, &seen, NULL), ERR_PRECONDITION);
+	assert_int_equal(seen, 1);
+	assert_words("");
 }
 
 static void test_outside_a_transaction_they_are_not_deferred(void **state)
@@ -334,6 +417,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_they_go_with_the_commit_in_one_statement),
+	    TEST(test_what_is_decided_by_peeking_takes_two_statements),
+	    TEST(test_peeking_alone_begins_no_transaction),
+	    TEST(test_who_lost_what_was_peeked_runs_again),
+	    TEST(test_peeking_behind_a_write_belongs_to_the_transaction),
 	    TEST(test_outside_a_transaction_they_are_not_deferred),
 	    TEST(test_a_statement_sees_those_before_it),
 	    TEST(test_a_command_comes_after_those_before_it),

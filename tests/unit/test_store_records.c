@@ -135,6 +135,54 @@ static void test_the_rows_agree(void **state)
 	}
 }
 
+/* Changes */
+
+#define CONTESTED "id = UNHEX('00000000000070008000000000000001')"
+
+/* A project that somebody else changes, too, whenever nobody has locked it. */
+struct contest {
+	unsigned attempts;
+	bool locked; /* in the last of them */
+};
+
+static enum err change_contested(struct db_conn *db, void *arg, struct errmsg *why)
+{
+	struct contest *c = arg;
+	struct uuid id;
+	struct record before, after;
+	static const struct field_value values[PROJECT_FIELDS] = {
+	    [PROJECT_PATH] = {.given = true, .as.text = {"/ours", 5}}};
+	assert_true(uuid_parse("00000000-0000-7000-8000-000000000001", &id));
+	enum err err = record_peek(db, &fixture.arena, &projects, &id, &before, why);
+	c->attempts++;
+	c->locked = test_mariadb_number("SELECT COUNT(*) FROM ziggie.projects WHERE " CONTESTED
+					" FOR UPDATE SKIP LOCKED") == 0;
+	if (!c->locked)
+		test_mariadb_sql("UPDATE ziggie.projects SET description = 'theirs',"
+				 " version = version + 1 WHERE " CONTESTED);
+	if (err == ERR_OK)
+		err = record_change(&fixture.arena, &before, values, &after, why);
+	return err == ERR_OK ? record_update(db, &before, &after, why) : err;
+}
+
+static void test_who_lost_a_record_locks_it(void **state)
+{
+	(void)state;
+	struct contest c = {0};
+	test_mariadb_sql("INSERT INTO ziggie.projects (id, version, created_at, updated_at, name,"
+			 " path, description, status) VALUES (UNHEX("
+			 "'00000000000070008000000000000001'), 1, UTC_TIMESTAMP(), UTC_TIMESTAMP(),"
+			 " 'contested', '/', '', 'active')");
+	assert_int_equal(db_transaction(fixture.db, change_contested, &c, NULL), ERR_OK);
+	assert_int_equal(c.attempts, 2);
+	assert_true(c.locked);
+	assert_int_equal(test_mariadb_number("SELECT COUNT(*) FROM ziggie.projects WHERE " CONTESTED
+					     " AND version = 3 AND path = '/ours'"
+					     " AND description = 'theirs'"),
+			 1);
+	test_mariadb_sql("DELETE FROM ziggie.projects WHERE " CONTESTED);
+}
+
 /* Idempotency */
 
 static struct idempotency attempt_with(uint8_t key, uint8_t request)
@@ -212,6 +260,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_every_list_is_read_along_its_index, set_up,
 					    tear_down),
 	    cmocka_unit_test_setup_teardown(test_the_rows_agree, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_who_lost_a_record_locks_it, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_a_kept_answer_comes_again, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_a_key_is_taken_over, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_old_answers_are_forgotten, set_up, tear_down),
