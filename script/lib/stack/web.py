@@ -80,7 +80,7 @@ class Nginx(WebServer):
             "CONNECTIONS": str(min(8192, files // 2)),
             "ACCESS_LOG": f"{self.stack.state.log('access')} ziggie buffer=64k flush=1s",
             "UPSTREAM_SERVERS": self.upstream_servers(),
-            "LISTEN": f"listen {self.host}:{self.stack.port} backlog=4096;",
+            "LISTEN": f"listen {self.host}:{self.stack.port} backlog=4096 reuseport;",
             "SERVER_NAME": "_",
             "LIMIT_RATE": "200r/s",
             "LIMIT_BURST": "400",
