@@ -115,6 +115,12 @@ static void answer(const struct toy *toy, const char *line, struct strbuf *out)
 	say_hello(toy, out);
 }
 
+/* All are told of a connection and one gets it; the others must not wait, deaf to signals. */
+static void never_block(int listen_fd)
+{
+	AN_INVARIANT(listen_fd < 0 || fcntl(listen_fd, F_SETFL, O_NONBLOCK) == 0);
+}
+
 static void serve_one(struct toy *toy)
 {
 	char line[LINE_MAX_LEN];
@@ -223,6 +229,7 @@ int main(int argc, char **argv)
 	if (told_to("refuse", toy.program) ||
 	    conf_load(&toy.conf, NULL, &argc, argv, &why) != ERR_OK)
 		return EX_CONFIG;
+	never_block(toy.listen_fd);
 	toy.signals = take_signals();
 	join_scoreboard(&toy);
 	while (told_to("hang", toy.program))

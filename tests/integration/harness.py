@@ -46,8 +46,11 @@ def scratch_dir():
     return path
 
 
-def wait_for(condition, seconds=10, what="condition"):
-    """Waits until condition() is true and returns its value; fails after `seconds`."""
+def wait_for(condition, seconds=30, what="condition"):
+    """Waits until condition() is true and returns its value; fails after `seconds`.
+
+    The limit is for what never comes: on a busy machine all may take many times as long.
+    """
     deadline = time.monotonic() + seconds
     while True:
         value = condition()

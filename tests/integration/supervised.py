@@ -1,6 +1,7 @@
 """A ziggied with toy children (tests/toy_child.c), and what looks at it from outside."""
 
 import contextlib
+import datetime
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import time
 import psutil
 import pytest
 
-from harness import BUILD, scratch_dir, wait_for
+from harness import BUILD, connections_of, scratch_dir, wait_for
 
 ZIGGIED = os.path.join(BUILD, "ziggied")
 TOY = os.path.join(BUILD, "tests", "toy_child")
@@ -118,7 +119,7 @@ class Supervisor:
                         found.append(entry)
         return found
 
-    def wait_event(self, name, seconds=10, count=1, **wanted):
+    def wait_event(self, name, seconds=30, count=1, **wanted):
         try:
             wait_for(lambda: len(self.events(name, **wanted)) >= count, seconds, f"event {name}")
         except AssertionError as over:
@@ -141,15 +142,20 @@ class Supervisor:
         assert words, "the connection was closed without an answer"
         return {key: int(value) for key, value in words.items()}
 
+    def wait_until_asked(self):
+        """Until a worker has taken a request, and so will answer it."""
+        wait_for(lambda: any(connections_of(worker.pid, self.socket) for worker in self.workers()),
+                 what="a request in a worker")
+
     def reload(self, generation):
         """Until the old workers have heard of it they may still take a connection."""
         old = {worker.pid for worker in self.workers()}
         self.send(signal.SIGHUP)
         self.wait_event("generation_serves", generation=generation)
-        wait_for(lambda: not old & {worker.pid for worker in self.workers()}, 10,
-                 "the old generation's end")
+        wait_for(lambda: not old & {worker.pid for worker in self.workers()},
+                 what="the old generation's end")
 
-    def stop(self, number=signal.SIGTERM, timeout=15):
+    def stop(self, number=signal.SIGTERM, timeout=30):
         self.send(number)
         return self.process.wait(timeout)
 
@@ -174,6 +180,11 @@ class Supervisor:
                     process.kill()
 
 
+def seconds(entry):
+    """When a line was logged."""
+    return datetime.datetime.fromisoformat(entry["time"]).timestamp()
+
+
 def ended(pid):
     """True for a zombie too: an orphan's is its new parent's to bury."""
     try:
@@ -182,8 +193,8 @@ def ended(pid):
         return True
 
 
-def gone(pid, seconds=5):
-    wait_for(lambda: ended(pid), seconds, f"the end of process {pid}")
+def gone(pid):
+    wait_for(lambda: ended(pid), what=f"the end of process {pid}")
 
 
 @pytest.fixture
@@ -216,6 +227,12 @@ class Load:
         for thread in self.threads:
             thread.start()
 
+    def wait_for_answers(self, generation, count=50):
+        """Until so many more of them are of a generation."""
+        before = len(self.answers)
+        wait_for(lambda: sum(a["generation"] == generation for a in self.answers[before:]) >= count,
+                 what=f"answers of generation {generation}")
+
     def _ask(self):
         while not self.over.is_set():
             try:
@@ -238,7 +255,7 @@ class Manager:
         self.socket.bind(address)
         self.messages = []
 
-    def wait(self, line, seconds=10):
+    def wait(self, line, seconds=30):
         """Reads messages until one has that line, and returns it."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

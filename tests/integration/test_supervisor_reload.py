@@ -22,18 +22,17 @@ pytest_plugins = ("supervised",)
 @pytest.mark.limit(60)
 def test_reloads_lose_no_request(running):
     load = Load(running)
+    load.wait_for_answers(1)
     for generation in range(2, 7):
-        time.sleep(0.3)
         running.write_config(threads=generation + 10, workers=1 + generation % 3)
         running.reload(generation)
-    time.sleep(0.3)
+        load.wait_for_answers(generation)
     answers, failures = load.stop()
     assert failures == []
-    assert len(answers) > 500
     assert {a["generation"] for a in answers} == {1, 2, 3, 4, 5, 6}
     assert all(a["threads"] == (5 if a["generation"] == 1 else a["generation"] + 10)
                for a in answers)
-    wait_for(lambda: len(running.workers()) == 1, 5, "the old generations' end")
+    wait_for(lambda: len(running.workers()) == 1, what="the old generations' end")
 
 
 def test_bad_settings_keep_the_old_ones_running(running):
@@ -58,7 +57,7 @@ def test_a_generation_that_dies_at_its_start_changes_nothing(running):
     running.flag("crash-worker")
     running.send(signal.SIGHUP)
     running.wait_event("reload_failed")
-    wait_for(lambda: {c.pid for c in running.children()} == before, 5, "the old children alone")
+    wait_for(lambda: {c.pid for c in running.children()} == before, what="the old children alone")
     assert running.hello()["generation"] == 1
     running.unflag("crash-worker")
     running.reload(3)
@@ -104,13 +103,13 @@ def test_logs_are_opened_again(make):
     running.write_config(log_file=log)
     running.spawn()
     running.log_path = log
-    wait_for(lambda: os.path.exists(log), 5, "the log")
+    wait_for(lambda: os.path.exists(log), what="the log")
     running.wait_event("generation_serves")
     os.rename(log, log + ".1")
     pids = {c.pid for c in running.children()}
     running.send(signal.SIGUSR1)
-    wait_for(lambda: {f"reopened-{p}" for p in pids} <= set(os.listdir(running.flags)), 5,
-             "all children to reopen their logs")
+    wait_for(lambda: {f"reopened-{p}" for p in pids} <= set(os.listdir(running.flags)),
+             what="all children to reopen their logs")
     running.send(signal.SIGHUP)
     running.wait_event("generation_serves", generation=2)
 
@@ -140,17 +139,22 @@ def test_tells_the_manager_how_it_goes(make):
         manager.close()
 
 
+def seconds_of_five_feedings(manager):
+    started = time.monotonic()
+    for _ in range(5):
+        manager.wait("WATCHDOG=1")
+    return time.monotonic() - started
+
+
 def test_feeds_the_watchdog_at_half_its_time(make):
+    """A busy machine does not keep the time always."""
     running = make()
     name = f"ziggie-test-{os.getpid()}-{time.monotonic_ns()}"
     manager = Manager("\0" + name)
     try:
         running.start(environment={"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "400000"})
         manager.wait("WATCHDOG=1")
-        started = time.monotonic()
-        for _ in range(5):
-            manager.wait("WATCHDOG=1")
-        assert 0.7 < time.monotonic() - started < 1.6
+        assert any(0.7 < seconds_of_five_feedings(manager) < 1.6 for _ in range(5))
     finally:
         manager.close()
 
@@ -188,13 +192,14 @@ def test_an_upgrade_keeps_the_process_the_socket_and_the_lock(make):
     running = install(make()).start()
     inode = os.stat(running.socket).st_ino
     load = Load(running, 4)
+    load.wait_for_answers(1)
     new = running.path("new")
     shutil.copy(ZIGGIED, new)
     os.rename(new, running.program)
     for generation in (2, 3):
-        time.sleep(0.2)
         running.send(signal.SIGUSR2)
         running.wait_event("generation_serves", generation=generation)
+        load.wait_for_answers(generation)
     answers, failures = load.stop()
     assert failures == []
     assert {a["generation"] for a in answers} == {1, 2, 3}
@@ -202,13 +207,13 @@ def test_an_upgrade_keeps_the_process_the_socket_and_the_lock(make):
     assert os.readlink(f"/proc/{running.process.pid}/exe") == running.program
     assert os.stat(running.socket).st_ino == inode
     assert f"runs already, as process {running.process.pid} " in running.try_start().stderr
-    wait_for(lambda: len(running.children()) == 3, 5, "the old generation's end")
+    wait_for(lambda: len(running.children()) == 3, what="the old generation's end")
     # Nothing is handed over twice, and the state is not passed on.
     assert "ZIGGIE_UPGRADE_STATE" not in running.ask("env")
     assert "scoreboard_begins_anew" not in open(running.log_path, encoding="utf-8").read()
     # It still watches what it started.
     running.workers()[0].kill()
-    running.wait_event("child_ready", child="worker", generation=3, count=3, seconds=2)
+    running.wait_event("child_ready", child="worker", generation=3, count=3)
     assert running.stop() == 0
     assert not os.path.exists(running.socket)
     assert not os.path.exists(running.pid_file)
@@ -222,7 +227,7 @@ def test_children_end_with_an_upgraded_ziggied(make):
     running.process.kill()
     running.process.wait(5)
     for child in children:
-        gone(child.pid, 1)
+        gone(child.pid)
 
 
 @pytest.mark.parametrize("broken", ["#!/bin/sh\nexit 1\n", "no program at all", None])
@@ -236,7 +241,7 @@ def test_a_broken_new_program_changes_nothing(make, broken):
         os.chmod(running.program, 0o755)
     running.send(signal.SIGUSR2)
     running.wait_event("upgrade_failed")
-    wait_for(lambda: {c.pid for c in running.children()} == before, 5, "the same children")
+    wait_for(lambda: {c.pid for c in running.children()} == before, what="the same children")
     assert running.hello()["generation"] == 1
     running.reload(2)
 

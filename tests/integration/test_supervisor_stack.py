@@ -1,6 +1,5 @@
 """ziggied with the real workers, behind nginx, with requests all the time."""
 
-import datetime
 import os
 import random
 import re
@@ -13,6 +12,7 @@ import requests
 
 from front import WebServer
 from harness import ADMIN_PASSWORD, wait_for
+from supervised import seconds
 from traffic import Load, health
 
 
@@ -67,10 +67,6 @@ def total(counters, name):
 
 def supervisor(stack):
     return stack.record["parts"]["ziggied"]["pid"]
-
-
-def seconds(entry):
-    return datetime.datetime.fromisoformat(entry["time"]).timestamp()
 
 
 def replaced(stack, event):
