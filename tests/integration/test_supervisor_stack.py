@@ -87,14 +87,14 @@ def test_reloads_and_upgrades_lose_no_request_and_no_count(fresh_stack):
     pid = supervisor(stack)
     with Load(stack.url, [health] * 6) as traffic, Counters(stack) as counters:
         for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP):
-            time.sleep(1)
+            traffic.wait_for_more(100)
             stack.replace_generation(number)
-        time.sleep(1)
+        traffic.wait_for_more(100)
+        wait_for(lambda: counters.reads > 20, what="readings of the counters")
     assert traffic.failures() == []
     assert set(traffic.count()) == {200}
     assert supervisor(stack) == pid
     assert counters.falls == []
-    assert counters.reads > 20
     # Not one of them is missing: the old generations' are in the totals.
     wait_for(lambda: len(stack.pids("ziggie-worker")) == 2, 45, "the old generations' end")
     assert total(counters.read(), "ziggie_requests_total") >= len(traffic.asked)
@@ -121,6 +121,11 @@ class SignIns:
         self.tokens.append(answer.json()["access_token"])
 
 
+def have_had_posts(stack):
+    """The workers that did, by their logs."""
+    return {line["pid"] for line in stack.log_lines(event="request", method="POST")}
+
+
 @pytest.mark.concurrency
 def test_reloads_lose_no_post(fresh_stack):
     """No web server repeats a POST.  nginx keeps its connections, Apache opens one for each."""
@@ -130,14 +135,16 @@ def test_reloads_lose_no_post(fresh_stack):
     with WebServer("apache", [stack.fcgi_socket]) as apache:
         with Load(stack.url, asks) as through_nginx, Load(apache.url, asks) as through_apache:
             for _ in range(4):
-                time.sleep(0.7)
+                through_nginx.wait_for_more(30)
+                through_apache.wait_for_more(30)
+                before = set(stack.pids("ziggie-worker"))
                 stack.replace_generation()
-            time.sleep(0.7)
+                wait_for(lambda old=before: have_had_posts(stack) - old, what="POSTs to new workers")
+            through_nginx.wait_for_more(30)
+            through_apache.wait_for_more(30)
     for load in (through_nginx, through_apache):
         assert load.failures() == []
         assert {one.by for one in load.asked} == {"refused", "sign_in"}
-    posts = stack.log_lines(event="request", method="POST")
-    assert len({post["pid"] for post in posts}) > 5, "more than one generation served"
     # Whatever was acknowledged is there.
     api = stack.api()
     assert all(api.get("/api/auth/validate", token).status_code == 200 for token in signed.tokens)
@@ -148,10 +155,10 @@ def test_killed_workers_are_replaced_and_their_counts_kept(fresh_stack):
     stack = fresh_stack("--workers", "2")
     with Load(stack.url, [health] * 6) as traffic, Counters(stack) as counters:
         for count in range(1, 5):
-            time.sleep(1.5)
+            traffic.wait_for_more(100)
             os.kill(min(stack.pids("ziggie-worker")), signal.SIGKILL)
-            wait_for(lambda n=count: len(replaced(stack, "child_ready")) == n, 10, "a new worker")
-        time.sleep(1)
+            wait_for(lambda n=count: len(replaced(stack, "child_ready")) == n, what="a new worker")
+        traffic.wait_for_more(100)
     assert max(replaced(stack, "child_started")) < 1
     # The quickest: how long a start takes depends on what else the machine does.
     assert min(replaced(stack, "child_ready")) < 1
@@ -172,6 +179,7 @@ def test_all_end_with_ziggied_and_come_back(fresh_stack):
     assert len(before) == 3
     stack.kill("ziggied")
     wait_for(lambda: not before & (set(stack.pids("ziggie-worker")) |
-                                   set(stack.pids("ziggie-jobs"))), 1, "the end of its children")
+                                   set(stack.pids("ziggie-jobs"))),
+             what="the end of its children")
     stack.wait_ready()
     assert len(stack.pids("ziggie-worker")) == 2
