@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 
 PASSWORD = "a long password"
 NUMBERS = itertools.count(1)
@@ -23,6 +24,23 @@ class Account:
 
     def login(self, api, password=PASSWORD):
         return api.post("/api/auth/login", json={"username": self.name, "password": password})
+
+
+# For so long a worker trusts a token that it has read, without asking again.
+TRUSTED_SECONDS = 1
+
+
+def seconds_let_in(is_let_in):
+    """Asks until that says no: how long after the call it was asked when it said yes last.
+
+    So the answer's own way does not count, however slow the machine is.
+    """
+    since = last = time.monotonic()
+    while (began := time.monotonic()) < since + 30:
+        if not is_let_in():
+            return last - since
+        last = began
+    raise AssertionError("still let in after 30 s")
 
 
 def assert_problem(answer, status, detail=None):

@@ -67,7 +67,7 @@ def test_exit_codes():
 def test_it_ends_when_told(start, number):
     process = start("--memcached", "/nobody/listens/here")
     process.send_signal(number)
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
 
 
 def test_it_goes_on_without_memcached(start):
@@ -75,7 +75,7 @@ def test_it_goes_on_without_memcached(start):
     time.sleep(2.5)
     assert process.poll() is None
     process.terminate()
-    _, said = process.communicate(timeout=5)
+    _, said = process.communicate(timeout=30)
     assert said.count('"memcached_down"') == 1
 
 
@@ -84,7 +84,7 @@ def test_it_goes_on_without_a_database(start):
     time.sleep(2.5)
     assert process.poll() is None
     process.terminate()
-    _, said = process.communicate(timeout=5)
+    _, said = process.communicate(timeout=30)
     assert said.count('"host_not_registered"') == 1
     assert "/nobody/listens/here" in said
 
@@ -93,13 +93,13 @@ def test_it_waits_when_no_memcached_is_set(start):
     process = start("--memcached", "")
     assert process.poll() is None
     process.terminate()
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
 
 
 def test_it_ends_with_its_supervisor(start):
     """Told of a supervisor that is not its parent, as when that died while it started."""
     process = start("--memcached", "", ZIGGIE_SUPERVISOR_PID="1")
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
 
 
 def published(api):
@@ -119,11 +119,11 @@ def test_costly_samples_stop_when_nobody_asks(fresh_stack):
         time.sleep(1)
         return published(api) == before
 
-    wait_for(resting, 15, "rest")
-    before = published(api)
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
+    def taken_when_asked():
         assert api.get("/api/system/processes", token).status_code == 200
-        time.sleep(0.1)
-    assert published(api) - before > 10
-    wait_for(resting, 15, "rest after the interest has gone")
+        return published(api) > before + 10
+
+    wait_for(resting, what="rest")
+    before = published(api)
+    wait_for(taken_when_asked, what="samples for who asks")
+    wait_for(resting, what="rest after the interest has gone")
