@@ -61,5 +61,5 @@ def raw(stack, request, timeout=15):
 
 def log_line(stack, request_id):
     """ziggied's line of a request."""
-    return wait_for(lambda: stack.log_lines(event="request", request_id=request_id), 5,
-                    "a log line")[0]
+    return wait_for(lambda: stack.log_lines(event="request", request_id=request_id),
+                    what="a log line")[0]

@@ -44,7 +44,7 @@ class WebServer:
         self.process = self.part.spawn()
         self._started = proc.start_time(self.process.pid)
         try:
-            wait_for(self._listens, 20, "a socket")
+            wait_for(self._listens, what="a socket")
         except AssertionError as e:
             said = self.log(self.part.name)
             self.stop()

@@ -172,7 +172,7 @@ class Http(Gateway):
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.start_server()
-        wait_for(self.answers, 20, "an answer of the web server")
+        wait_for(self.answers, what="an answer of the web server")
 
     def answers(self):
         try:

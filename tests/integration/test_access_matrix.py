@@ -167,7 +167,7 @@ def make_record(api, callers, row, owner, **more):
         body = {**least_body(making["accepts"]), **more}
         answer = api.post(path, headers=callers.headers(maker), json=body)
         return answer if answer.status_code != 409 else None  # one that is alone has not ended
-    answer = wait_for(made, 20, "a new record")
+    answer = wait_for(made, what="a new record")
     assert answer.status_code == 201, answer.text
     if maker != owner:
         callers.hand_over(path.rpartition("/")[2], answer.json()["id"], owner)

@@ -485,7 +485,7 @@ def test_without_the_database_host_routes_go_on(fresh_stack):
         served = {line["pid"] for line in stack.log_lines(route=HOST_ROUTE, status=200)}
         return served == set(stack.pids("ziggie-worker"))
 
-    wait_for(both_workers_know_it, 20, "a request to each worker")
+    wait_for(both_workers_know_it, what="a request to each worker")
     database = stack.record["parts"]["mariadbd"]["pid"]
     freeze(stack.process.pid)  # or it would bring the database back
     try:

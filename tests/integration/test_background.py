@@ -171,7 +171,7 @@ def test_a_running_job_is_asked_to_end(ground, api, sql):
     # Its process has gone meanwhile.
     sql("UPDATE jobs SET lease_until = '2020-01-01' WHERE id = UNHEX(REPLACE(%s, '-', ''))",
         identity)
-    wait_for(lambda: read(api, ground.token(), job)["status"] == "cancelled", 15, "its end")
+    wait_for(lambda: read(api, ground.token(), job)["status"] == "cancelled", what="its end")
 
 
 def test_a_dead_job_is_seen_and_queued_again(ground, api, sql):
@@ -179,10 +179,10 @@ def test_a_dead_job_is_seen_and_queued_again(ground, api, sql):
     (identity,) = put_off(sql, status="dead")
     listed = expect(api.get(f"{JOBS}?status=dead&job_type=verify-counts", ground.token()))
     assert identity in [item["id"] for item in listed["items"]]
-    wait_for(lambda: 'ziggie_jobs{status="dead"} 0' not in api.get("/metrics").text, 10, "a count")
+    wait_for(lambda: 'ziggie_jobs{status="dead"} 0' not in api.get("/metrics").text, what="a count")
     job = expect(api.post(f"{JOBS}/{identity}/retry", ground.token()))
     assert (job["status"], job["attempts"], job["completed_at"]) == ("queued", 0, None)
-    wait_for(lambda: read(api, ground.token(), job)["status"] == "completed", 20, "its end")
+    wait_for(lambda: read(api, ground.token(), job)["status"] == "completed", what="its end")
     expect(api.post(f"{JOBS}/{identity}/retry", ground.token()), 409)
     expect(api.post(f"{JOBS}/{identity}/cancel", ground.token()), 409)
 
@@ -210,7 +210,7 @@ def test_killed_under_load_each_job_is_done_once_or_seen_to_have_failed(ground, 
             sql("UPDATE jobs SET run_after = '2020-01-01', max_attempts = 50"
                 " WHERE status = 'queued'")
             for kills in range(3):
-                wait_for(lambda: begun() == before + (kills + 1) * THREADS, 20, "jobs being done")
+                wait_for(lambda: begun() == before + (kills + 1) * THREADS, what="jobs being done")
                 ground.kill("ziggie-jobs", signal.SIGKILL)
             holder.execute("UNLOCK TABLES")
         wait_for(lambda: idle(sql), 60, "the end of all jobs")
@@ -305,7 +305,7 @@ def test_ziggiectl_asks_a_running_job_to_end(ground, sql):
     assert_refused(ground.ctl("job", "retry", identity, check=False), 73, "running")
     sql("UPDATE jobs SET lease_until = '2020-01-01' WHERE id = UNHEX(REPLACE(%s, '-', ''))",
         identity)
-    wait_for(lambda: shown(ground, identity)["status"] == "cancelled", 15, "its end")
+    wait_for(lambda: shown(ground, identity)["status"] == "cancelled", what="its end")
 
 
 def test_ziggiectl_knows_no_such_job(ground):
@@ -333,7 +333,7 @@ def test_connections_are_those_that_readiness_counts(ground, api, sql):
         wait_for(lambda: sql("SELECT COUNT(*) FROM jobs WHERE status = 'running'") == ((THREADS,),),
                  20, "jobs being done")
         # A heartbeat has one for a moment.
-        wait_for(lambda: of_jobs() == THREADS + 2, 20, "the connections of ziggie-jobs")
+        wait_for(lambda: of_jobs() == THREADS + 2, what="the connections of ziggie-jobs")
         holder.execute("UNLOCK TABLES")
     wait_for(lambda: idle(sql), 30, "the end of all jobs")
 

@@ -66,7 +66,7 @@ def test_killing_memcached(faulty):
         load.wait_for_more(100)
     check(load)
     before = samples_published(faulty)
-    wait_for(lambda: samples_published(faulty) > before, 15, "sampling to go on")
+    wait_for(lambda: samples_published(faulty) > before, what="sampling to go on")
 
 
 def test_a_memcached_that_does_not_answer(faulty):

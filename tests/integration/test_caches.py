@@ -123,14 +123,14 @@ def test_health_says_when_memcached_is_away(keeping):
     wait_for(lambda: health()["status"] == "healthy", what="a good start")
     keeping.kill("memcached", signal.SIGSTOP)
     try:
-        wait_for(lambda: health()["workers_without_memcached"] == 2, 15, "what both workers say")
+        wait_for(lambda: health()["workers_without_memcached"] == 2, what="what both workers say")
         assert health()["status"] == "degraded" and health()["caching"] == "unavailable"
         refused = api.post("/api/cache/invalidate", token)
         assert "memcached" in assert_problem(refused, 503)["detail"]
         assert api.get("/api/cache/stats", token).json()["caches"]["memcached"]["size"] == 0
     finally:
         keeping.kill("memcached", signal.SIGCONT)
-    wait_for(lambda: health()["status"] == "healthy", 15, "memcached's return")
+    wait_for(lambda: health()["status"] == "healthy", what="memcached's return")
 
 
 def test_a_host_without_memcached_can_be_told_to_forget(fresh_stack):

@@ -32,7 +32,7 @@ def fleet():
         "processes_interval": "500ms", "sample_interval": "60s"})
     try:
         stack.start()
-        wait_for(lambda: statuses(stack) == {FIRST: "up", SECOND: "up"}, 20, "two hosts up")
+        wait_for(lambda: statuses(stack) == {FIRST: "up", SECOND: "up"}, what="two hosts up")
         yield stack
     finally:
         stack.remove()
@@ -186,7 +186,7 @@ def test_a_host_that_stops_is_seen_as_silent(fleet):
     jobs = jobs_of(fleet, 2)
     freeze(jobs)
     try:
-        wait_for(lambda: statuses(fleet) == {FIRST: "up", SECOND: "silent"}, 10, "silence")
+        wait_for(lambda: statuses(fleet) == {FIRST: "up", SECOND: "silent"}, what="silence")
         last_seen = hosts(fleet)[SECOND]["last_seen"]
         answer = ask(fleet, 1, "GET", path, query)
         assert answer.status == 503
@@ -198,15 +198,15 @@ def test_a_host_that_stops_is_seen_as_silent(fleet):
         assert hosts(fleet)[SECOND]["last_seen"] == last_seen
     finally:
         os.kill(jobs, signal.SIGCONT)
-    wait_for(lambda: statuses(fleet)[SECOND] == "up", 10, "the host's return")
-    wait_for(lambda: ask(fleet, 1, "GET", path, query).status == 200, 10, "its processes")
+    wait_for(lambda: statuses(fleet)[SECOND] == "up", what="the host's return")
+    wait_for(lambda: ask(fleet, 1, "GET", path, query).status == 200, what="its processes")
 
 
 def test_without_memcached_each_host_knows_itself(fleet):
     path, query = "/api/system/processes", f"host={SECOND}"
     fleet.kill("memcached", signal.SIGSTOP)
     try:
-        answer = wait_for(lambda: not_ok(ask(fleet, 1, "GET", path, query)), 10, "an error")
+        answer = wait_for(lambda: not_ok(ask(fleet, 1, "GET", path, query)), what="an error")
         assert answer.status == 503
         detail = answer.json()["detail"]
         assert "memcached" in detail and hosts(fleet)[SECOND]["last_seen"][:16] in detail
@@ -214,7 +214,7 @@ def test_without_memcached_each_host_knows_itself(fleet):
         assert statuses(fleet)[SECOND] == "up"
     finally:
         fleet.kill("memcached", signal.SIGCONT)
-    wait_for(lambda: ask(fleet, 1, "GET", path, query).status == 200, 20, "its processes")
+    wait_for(lambda: ask(fleet, 1, "GET", path, query).status == 200, what="its processes")
 
 
 def test_heartbeats_go_on_when_the_database_is_back(fleet):
@@ -294,7 +294,7 @@ def access_lines(stack, request_ids):
         lines = {line["request_id"]: line for line in stack.json_lines("access")}
         return lines if set(request_ids) <= set(lines) else None
 
-    lines = wait_for(found, 10, "the lines of the access log")
+    lines = wait_for(found, what="the lines of the access log")
     return [lines[request_id] for request_id in request_ids]
 
 
@@ -333,7 +333,7 @@ def test_a_killed_host_takes_only_writes_that_were_in_it(fleet):
     # No sign-in happened twice, or without an answer.
     done = sum(answer.status_code == 200 for answer in posts)
     assert tokens_of(fleet) == logins + done
-    wait_for(lambda: serves_again(fleet, 2), 15, "the host's return")
+    wait_for(lambda: serves_again(fleet, 2), what="the host's return")
 
 
 def in_flight(stack, number):
@@ -397,7 +397,7 @@ def test_apache_uses_both_hosts_and_outlives_one(fleet):
             wait_for(lambda: sent & requests_seen(fleet, log), what=f"a request in {log}")
         kill_host(fleet, 2)
         assert {api.get("/api/auth/me", token).status_code for _ in range(20)} == {200}
-    wait_for(lambda: serves_again(fleet, 2), 15, "the host's return")
+    wait_for(lambda: serves_again(fleet, 2), what="the host's return")
 
 
 # Hosts on other machines: their FastCGI comes over TCP
@@ -415,7 +415,7 @@ def upstream(fleet):
             f.write(text)
         fleet.kill("nginx", signal.SIGHUP)
         master = fleet.record["parts"]["nginx"]["pid"]
-        wait_for(lambda: not set(masters) - {master} & set(fleet.pids("nginx")), 15, "new workers")
+        wait_for(lambda: not set(masters) - {master} & set(fleet.pids("nginx")), what="new workers")
 
     yield lambda servers: write(re.sub(r"( *server unix:.*\n)+", servers + "\n", before))
     write(before)
@@ -441,7 +441,7 @@ def third(fleet):
 
 
 def test_a_host_that_nginx_reaches_over_tcp(fleet, upstream, third):
-    wait_for(lambda: statuses(fleet).get("third") == "up", 15, "a third host")
+    wait_for(lambda: statuses(fleet).get("third") == "up", what="a third host")
     upstream(f"server {third};")
     api, token = fleet.api(), fleet.token()
     for about in ("third", SECOND):

@@ -19,7 +19,7 @@ def request_line(stack, request_id):
     def find():
         return stack.log_lines(event="request", request_id=request_id)
 
-    return wait_for(find, 5, "a log line of the request")[0]
+    return wait_for(find, what="a log line of the request")[0]
 
 
 def test_every_request_has_a_line_with_spans(stack, api, readonly_token):

@@ -14,7 +14,7 @@ def test_a_server_that_may_lose_commits_is_refused(fresh_stack):
     with stack.database() as connection, connection.cursor() as cursor:
         cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
         # Looked at every ten seconds while all is well.
-        wait_for(lambda: not ready(api), 15, "a refusal")
+        wait_for(lambda: not ready(api), what="a refusal")
         answer = api.get("/health/ready")
         assert answer.status_code == 503 and answer.headers["Retry-After"]
         assert answer.json()["ready"] is False
@@ -23,7 +23,7 @@ def test_a_server_that_may_lose_commits_is_refused(fresh_stack):
         assert refusals and "innodb_flush_log_at_trx_commit" in refusals[-1]["detail"]
         assert api.get("/api/health").status_code == 200
         cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
-    wait_for(lambda: ready(api), 5, "readiness")
+    wait_for(lambda: ready(api), what="readiness")
 
 
 def test_connections_that_do_not_fit_are_refused_with_their_sum(fresh_stack):
@@ -32,6 +32,6 @@ def test_connections_that_do_not_fit_are_refused_with_their_sum(fresh_stack):
         f.write("db_hosts = 10\ndb_pool_max = 50\n")
     stack.kill("ziggied", 1)
     # 10 hosts, 2 generations, 50 of the workers and 2 + 2 of ziggie-jobs each, and db_reserve.
-    refusal = wait_for(lambda: stack.log_lines(event="database_refused"), 15, "a refusal")[-1]
+    refusal = wait_for(lambda: stack.log_lines(event="database_refused"), what="a refusal")[-1]
     assert "= 1090 connections" in refusal["detail"], refusal["detail"]
-    wait_for(lambda: not ready(stack.api()), 5, "a refusal")
+    wait_for(lambda: not ready(stack.api()), what="a refusal")

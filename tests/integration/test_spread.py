@@ -23,7 +23,7 @@ def spread(path, pids, pause):
     def each():
         return [connections_of(pid, path) for pid in pids]
 
-    wait_for(lambda: sum(each()) == 0, 15, "no connections, nginx's neither")
+    wait_for(lambda: sum(each()) == 0, what="no connections, nginx's neither")
     opened = []
     try:
         for _ in range(CONNECTIONS):

@@ -157,7 +157,7 @@ def test_of_twenty_starts_exactly_one_wins(make):
                                   stderr=subprocess.PIPE, env=base.environment())
                  for _ in range(20)]
     try:
-        wait_for(lambda: sum(p.poll() is None for p in processes) == 1, 20, "one winner")
+        wait_for(lambda: sum(p.poll() is None for p in processes) == 1, what="one winner")
         base.process = next(p for p in processes if p.poll() is None)
         losers = [p for p in processes if p is not base.process]
         assert {p.returncode for p in losers} == {75}

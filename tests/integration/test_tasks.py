@@ -348,7 +348,7 @@ def test_a_silent_agent_loses_its_claim(api, token, make, read, claim, kind_of_w
         time.sleep(0.2)
         return read("tasks", lost)["status"] == "ready"
 
-    wait_for(beat_and_look, 20, "the lost task")
+    wait_for(beat_and_look, what="the lost task")
     after = read("tasks", lost)
     assert (after["attempts"], after["agent_id"], after["lease_until"]) == (1, None, None)
     assert read("agents", silent)["task_counts"]["running"] == 0

