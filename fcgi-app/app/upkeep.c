@@ -1,7 +1,6 @@
 #include "app/upkeep.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,7 +9,9 @@
 
 #include "auth/auth.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
+#include "base/stack.h"
 #include "cache/cache.h"
 #include "conf/conf.h"
 #include "host/host.h"
@@ -24,12 +25,13 @@ enum {
 	CHECK_EVERY_MS = 10000, /* while the database is trusted; every round while it is not */
 	CHECK_LIMIT_MS = 2000,
 	USED_KEYS_A_ROUND = 64,
-	GIVE_BACK_EVERY_MS = 10000, /* as often as a check, and right after it */
+	GIVE_BACK_EVERY_MS = 10000,
 };
 
 struct upkeep {
 	struct app_parts *w;
 	struct upkeep_more more;
+	struct heap heap;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -159,14 +161,14 @@ static void judge_database(struct upkeep *u)
 }
 
 /*
- * What starting up and busy moments leave free in the heaps stays there otherwise, and so do
- * the pages of shared memory that were looked at once; docs/decisions/0011.
+ * What busy moments leave free in the heap stays there otherwise, and so do the pages of shared
+ * memory that were looked at once; docs/decisions/0011.
  */
 static void give_back_memory(struct upkeep *u, int64_t now)
 {
 	if (now < u->next_give_back_ns)
 		return;
-	malloc_trim(0);
+	heap_give_back(&u->heap);
 	scoreboard_let_go(u->w->app.scoreboard);
 	u->next_give_back_ns = now + GIVE_BACK_EVERY_MS * NS_PER_MS;
 }
@@ -175,6 +177,9 @@ static void run_round(struct upkeep *u)
 {
 	struct scoreboard *board = u->w->app.scoreboard;
 	unsigned slot = u->w->spare_slot;
+	int64_t now = clock_mono_ns();
+	/* First, so that the shared pages that a round uses are there at the end of each. */
+	give_back_memory(u, now);
 	if (u->more.publish != NULL)
 		u->more.publish(u->more.context, board, slot);
 	scoreboard_set_counter(board, slot, COUNTER_log_lost, log_lost());
@@ -185,19 +190,17 @@ static void run_round(struct upkeep *u)
 	publish_cache(u, slot);
 	publish_auth(u, slot);
 	note_used_keys(u);
-	int64_t now = clock_mono_ns();
 	if (now >= u->next_check_ns || !atomic_load(&u->w->app.database_trusted)) {
 		judge_database(u);
 		u->next_check_ns = now + CHECK_EVERY_MS * NS_PER_MS;
 	}
-	/* Last, so that at rest it sees the heap as all of this leaves it. */
-	give_back_memory(u, now);
 	scoreboard_set_rss(board, host_own_rss());
 }
 
 static void *upkeep_main(void *context)
 {
 	struct upkeep *u = context;
+	stack_touch();
 	pthread_mutex_lock(&u->lock);
 	while (!u->stop) {
 		struct timespec until;
@@ -229,6 +232,8 @@ enum err upkeep_start(struct app_parts *w, const struct upkeep_more *more, struc
 	pthread_condattr_destroy(&attributes);
 	pthread_mutex_init(&u->lock, NULL);
 	run_round(u);
+	if (u->more.keep_heap)
+		heap_keep(&u->heap);
 	int failed = pthread_create(&u->thread, NULL, upkeep_main, u);
 	if (failed != 0) {
 		pthread_cond_destroy(&u->wake);

@@ -13,10 +13,12 @@
 struct scoreboard;
 struct upkeep;
 
-/* What else is to be copied in each round, on upkeep's thread. */
+/* What only some programs want of it. */
 struct upkeep_more {
+	/* What else is to be copied in each round, on upkeep's thread; NULL: nothing. */
 	void (*publish)(const void *context, struct scoreboard *board, unsigned slot);
 	const void *context;
+	bool keep_heap; /* all else has started: the heap stays as it is, see base/heap.h */
 };
 
 /*

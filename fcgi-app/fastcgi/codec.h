@@ -141,10 +141,7 @@ void codec_next(struct codec *c);
  * takes it for its own: gets more when it must, and frees it in codec_release().
  */
 void codec_lend(struct codec *c, struct codec_memory *m);
-/*
- * After codec_next(): what was kept goes to *m.  When *m has something already, it keeps the one
- * that is further down in the heap: what a burst of requests took is at its end, and goes back.
- */
+/* After codec_next(): what was kept goes to *m, or is freed when *m has something already. */
 void codec_give_back(struct codec *c, struct codec_memory *m);
 
 /* What most requests fit in; less of it, or nothing, when there is no memory. */

@@ -1,5 +1,4 @@
 /* What a request is kept in: growing, kept for the next one, lent from codec to codec. */
-#include <stdint.h>
 #include <stdlib.h>
 
 #include "fastcgi/wire.h"
@@ -83,26 +82,10 @@ void codec_lend(struct codec *c, struct codec_memory *m)
 		move(&c->memory, m);
 }
 
-/* What too large a request took is gone from the one that it was kept in. */
-static bool is_further_down(const struct codec_memory *a, const struct codec_memory *b)
-{
-	if (a->params.data == NULL || b->params.data == NULL)
-		return a->params.data != NULL;
-	return (uintptr_t)a->params.data < (uintptr_t)b->params.data;
-}
-
 void codec_give_back(struct codec *c, struct codec_memory *m)
 {
-	if (is_empty(&c->memory))
-		return;
-	if (is_empty(m)) {
+	if (is_empty(m))
 		move(m, &c->memory);
-		return;
-	}
-	if (is_further_down(&c->memory, m)) {
-		struct codec_memory kept = c->memory;
-		c->memory = *m;
-		*m = kept;
-	}
-	codec_memory_release(&c->memory);
+	else if (!is_empty(&c->memory))
+		codec_memory_release(&c->memory);
 }

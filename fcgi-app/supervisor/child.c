@@ -69,12 +69,6 @@ void identity_release(struct identity *who)
 
 enum { LISTEN_PID_AT = 0, OWN_VARIABLES = 9 };
 
-/*
- * For workers: their threads keep no free memory to themselves, which glibc reads from the
- * environment alone (docs/decisions/0011).  What ziggied was given itself goes before it.
- */
-static char no_thread_caches[] = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0";
-
 struct environment {
 	char **list;
 	char own[OWN_VARIABLES][64];
@@ -115,15 +109,12 @@ static enum err build_environment(struct environment *env, const struct child *c
 	size_t inherited = 0, n = 0;
 	while (environ[inherited] != NULL)
 		inherited++;
-	env->list = calloc(OWN_VARIABLES + 1 + inherited + 1, sizeof(*env->list));
+	env->list = calloc(inherited + OWN_VARIABLES + 1, sizeof(*env->list));
 	if (env->list == NULL)
 		return err_set(why, ERR_NOMEM, "out of memory starting a child");
 	write_own(env, child, setup);
 	for (size_t i = 0; i < OWN_VARIABLES; i++)
 		env->list[n++] = env->own[i];
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): ziggied has one thread */
-	if (setup->listen_fd >= 0 && getenv("GLIBC_TUNABLES") == NULL)
-		env->list[n++] = no_thread_caches;
 	for (size_t i = 0; i < inherited; i++)
 		if (is_passed_on(environ[i]))
 			env->list[n++] = environ[i];

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/stack.h"
 #include "worker/connection.h"
 
 enum { BACK_OFF_FIRST_MS = 10, BACK_OFF_MAX_MS = 1000, WARN_EVERY_S = 10, GIVE_WAY_MS = 1 };
@@ -121,6 +122,7 @@ void *acceptor_main(void *engine)
 	struct back_off b = {.ms = BACK_OFF_FIRST_MS};
 	bool tcp = is_tcp(e->config.listen_fd);
 	sigset_t wake;
+	stack_touch();
 	sigemptyset(&wake);
 	sigaddset(&wake, ENGINE_WAKE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);

@@ -1,7 +1,5 @@
 #include "worker/calls.h"
 
-#include <string.h>
-
 #include "app/parts.h"
 #include "base/log.h"
 #include "cache/cache.h"
@@ -9,25 +7,15 @@
 #include "http/serve.h"
 #include "shm/scoreboard.h"
 
-/* What a thread touches when it starts: about what the largest answers of the host routes take. */
+/* What a thread takes when it starts: about what the largest answers of the host routes take. */
 enum {
 	WARM_ARENA = 48 * 1024,
 	WARM_HEAD = 512,
 	WARM_BODY = 32 * 1024,
-	WARM_STACK = 56 * 1024,
-	WARM_STEP = 2048,
 };
 
 /* Connections over the mean that do not matter. */
 enum { SHARE_SLACK = 2 };
-
-/* Out of line, so that the pages it touches are those below its caller's frame. */
-__attribute__((noinline)) static void touch_stack(void)
-{
-	volatile char pages[WARM_STACK];
-	for (size_t i = 0; i < sizeof(pages); i += WARM_STEP)
-		pages[i] = 0;
-}
 
 /*
  * Takes at once what answers take sooner or later: otherwise the first request of each thread
@@ -35,16 +23,11 @@ __attribute__((noinline)) static void touch_stack(void)
  */
 static void warm(const struct app_parts *w, struct http_thread *thread)
 {
-	void *scratch = arena_alloc(&thread->arena, WARM_ARENA);
-	if (scratch != NULL)
-		memset(scratch, 0, WARM_ARENA);
+	arena_alloc(&thread->arena, WARM_ARENA);
 	arena_reset(&thread->arena);
-	if (strbuf_reserve(&thread->out.body, WARM_BODY))
-		memset(thread->out.body.data, 0, WARM_BODY);
-	strbuf_clear(&thread->out.body);
+	strbuf_reserve(&thread->out.body, WARM_BODY);
 	strbuf_reserve(&thread->out.head, WARM_HEAD);
 	strbuf_reserve(&thread->headers, WARM_HEAD);
-	touch_stack();
 	if (conf_number(w->app.conf, log_requests))
 		log_prepare_thread();
 	/* Opens this thread's connection; whether memcached is there does not matter here. */

@@ -103,6 +103,7 @@ struct engine {
 	struct connection *free;
 	uint32_t open;
 	uint32_t used; /* connections[used…] were never opened */
+	unsigned warm; /* threads that have taken what they need */
 	bool acceptor_waits;
 	bool acceptor_done;
 

@@ -11,10 +11,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/stack.h"
 #include "worker/connection.h"
 
 /* Three watchers were the best of 1, 2, 3, 4 and all; docs/decisions/0002. */
 enum { OTHER_FILES = 128, WATCHERS = 3, EVENT_PAUSE_MS = 100 };
+/* What most requests fit in: that much of a thread's buffer is taken at once. */
+enum { USUAL_READ = 4096 };
 #define STOP_KEY UINT64_MAX
 
 void engine_wait_changed(struct engine *e, int64_t ms)
@@ -47,12 +50,24 @@ static void pause_after(int error)
 	nanosleep(&pause, NULL);
 }
 
+/* From its first request on a thread takes next to nothing more. */
+static void say_warm(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	e->warm++;
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+}
+
 static void *thread_main(void *thread)
 {
 	struct engine_thread *t = thread;
 	struct engine *e = t->engine;
+	stack_touch();
+	memset(t->buffer, 0, USUAL_READ);
 	e->app.thread_start(e->app.context, &t->http, t->index);
 	codec_memory_init(&t->memory);
+	say_warm(e);
 	while (!atomic_load_explicit(&e->stopping, memory_order_relaxed) &&
 	       watch_enter(&e->watch)) {
 		struct epoll_event event;
@@ -200,6 +215,14 @@ static enum err start_thread(pthread_t *id, void *(*main)(void *), void *argumen
 	return ERR_OK;
 }
 
+static void wait_until_warm(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	while (e->warm < e->thread_count)
+		pthread_cond_wait(&e->changed, &e->lock);
+	pthread_mutex_unlock(&e->lock);
+}
+
 /* The acceptor comes last: from then on there are requests. */
 static enum err start_threads(struct engine *e, struct errmsg *why)
 {
@@ -216,6 +239,7 @@ static enum err start_threads(struct engine *e, struct errmsg *why)
 		if (err == ERR_OK)
 			e->thread_count++;
 	}
+	wait_until_warm(e);
 	if (err == ERR_OK)
 		err = start_thread(&e->acceptor, acceptor_main, e, why);
 	e->has_acceptor = err == ERR_OK;

@@ -98,6 +98,7 @@ struct engine_config {
 struct engine;
 
 /*
+ * Returns when all threads have started, so that no request finds a cold one.
  * Raises the soft limit of open files when it must.  ERR_INVALID when a value is
  * out of bounds or the limit is too low, ERR_IO when a system call failed; nothing runs then.
  */

@@ -4,7 +4,6 @@
  * descriptor 0.
  */
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "app/parts.h"
 #include "app/upkeep.h"
+#include "base/heap.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -23,8 +23,7 @@
 #include "worker/calls.h"
 #include "worker/engine.h"
 
-/* The threads share one heap; docs/decisions/0011. */
-enum { LISTEN_FDS_START = 3, HEAPS = 1 };
+enum { LISTEN_FDS_START = 3 };
 
 static const char help[] =
     "Usage: ziggie-worker [--config FILE] [--SETTING=VALUE]...\n"
@@ -113,8 +112,7 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 	};
 	sigset_t taken;
 	program_take_signals(&taken);
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has been started */
-	mallopt(M_ARENA_MAX, HEAPS);
+	heap_share();
 	enum err err = log_start_flusher(why);
 	if (err != ERR_OK)
 		return err;
@@ -128,9 +126,10 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 		err = engine_start(&engine, &config, &calls, why);
 	}
 	if (err == ERR_OK) {
-		const struct upkeep_more engine_counts = {.publish = worker_publish_engine,
-							  .context = engine_stats(engine)};
-		err = upkeep_start(&w, &engine_counts, &upkeep, why);
+		const struct upkeep_more more = {.publish = worker_publish_engine,
+						 .context = engine_stats(engine),
+						 .keep_heap = true};
+		err = upkeep_start(&w, &more, &upkeep, why);
 	}
 	if (err == ERR_OK) {
 		atomic_store(&w.app.ready, true);

@@ -1,3 +1,4 @@
+#include "base/stack.h"
 #include "worker/connection.h"
 
 enum { TICK_LEAST_MS = 5, TICK_MOST_MS = 100 };
@@ -60,6 +61,7 @@ void *sweeper_main(void *engine)
 {
 	struct engine *e = engine;
 	int64_t tick = tick_ms(&e->config);
+	stack_touch();
 	pthread_mutex_lock(&e->lock);
 	while (!atomic_load(&e->stopping)) {
 		engine_wait_changed(e, tick);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "base/stack.h"
 #include "base/strbuf.h"
 
 /* Room for one more usual line behind those that make a buffer full. */
@@ -235,14 +236,11 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 	write_lines(&line);
 }
 
-/* All of it at once and touched, so that a thread's memory does not grow with its busiest moment.
- */
+/* All of it at once, so that a thread's memory does not grow with its busiest moment. */
 static void take_room(struct strbuf *lines)
 {
 	strbuf_init(lines);
-	if (strbuf_reserve(lines, BUFFER_SIZE))
-		memset(lines->data, 0, BUFFER_SIZE);
-	strbuf_clear(lines);
+	strbuf_reserve(lines, BUFFER_SIZE);
 }
 
 /* The caller holds buffer->lock.  What a very long line took is given back. */
@@ -338,6 +336,7 @@ static void flush_all(void)
 static void *flusher_main(void *unused)
 {
 	(void)unused;
+	stack_touch();
 	pthread_mutex_lock(&log_state.lock);
 	while (!log_state.stop) {
 		struct timespec until;

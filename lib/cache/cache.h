@@ -54,8 +54,6 @@ struct cache_value {
 struct cache_value *cache_value_new(const void *bytes, size_t len);
 struct cache_value *cache_value_ref(struct cache_value *value);
 void cache_value_unref(struct cache_value *value); /* NULL is fine */
-/* Bytes that it takes: whole pages, at least one. */
-size_t cache_value_size(const struct cache_value *value);
 
 /* The digest of some parts; parts that differ in any way make another key. */
 struct cache_key {

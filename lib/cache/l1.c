@@ -10,8 +10,8 @@
 enum {
 	STRIPES = 16,
 	CHAINS = 64, /* per stripe */
-	/* What malloc keeps beside an entry, roughly. */
-	ENTRY_OVERHEAD = 16,
+	/* What malloc keeps beside an entry and its value, roughly. */
+	ENTRY_OVERHEAD = 64,
 };
 
 struct entry {
@@ -54,7 +54,8 @@ static struct entry **chain_of(struct stripe *s, const struct cache_key *key)
 
 static size_t entry_bytes(const struct entry *e)
 {
-	return sizeof(*e) + ENTRY_OVERHEAD + (e->value != NULL ? cache_value_size(e->value) : 0);
+	return sizeof(*e) + ENTRY_OVERHEAD +
+	       (e->value != NULL ? sizeof(*e->value) + e->value->len : 0);
 }
 
 struct l1 *l1_new(size_t max_bytes, const struct scoreboard *board)

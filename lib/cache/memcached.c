@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "cache/breaker.h"
 #include "cache/servers.h"
-#include "cache/touched.h"
 
 enum {
 	/* What stands before each value: "zc1 KEY LENGTH\n", the length in eight hex digits. */
@@ -87,42 +86,12 @@ static bool set_behaviors(memcached_st *mc, int64_t timeout_ms, size_t servers)
 	       memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_KETAMA, 1) == MEMCACHED_SUCCESS;
 }
 
-static void *mc_malloc(const memcached_st *mc, const size_t size, void *context)
-{
-	(void)mc;
-	(void)context;
-	return touched_realloc(NULL, size);
-}
-
-static void *mc_realloc(const memcached_st *mc, void *old, const size_t size, void *context)
-{
-	(void)mc;
-	(void)context;
-	return touched_realloc(old, size);
-}
-
-static void *mc_calloc(const memcached_st *mc, size_t count, const size_t size, void *context)
-{
-	(void)mc;
-	(void)context;
-	return touched_calloc(count, size);
-}
-
-static void mc_free(const memcached_st *mc, void *memory, void *context)
-{
-	(void)mc;
-	(void)context;
-	free(memory);
-}
-
 static memcached_st *open_connections(const struct memcached *m)
 {
 	memcached_st *mc = memcached_create(NULL);
 	if (mc == NULL)
 		return NULL;
-	bool good = memcached_set_memory_allocators(mc, mc_malloc, mc_free, mc_realloc, mc_calloc,
-						    NULL) == MEMCACHED_SUCCESS &&
-		    set_behaviors(mc, m->timeout_ms, m->servers.count);
+	bool good = set_behaviors(mc, m->timeout_ms, m->servers.count);
 	for (size_t i = 0; i < m->servers.count && good; i++) {
 		const struct cache_server *server = &m->servers.list[i];
 		good =

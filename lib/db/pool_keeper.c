@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stack.h"
 #include "base/wait.h"
 #include "db/pool_state.h"
 
@@ -247,6 +248,7 @@ void *pool_keeper_main(void *arg)
 	struct db_pool *pool = arg;
 	CHECK_MAGIC(pool, DB_POOL_MAGIC);
 	struct keeper k = {.pool = pool};
+	stack_touch();
 	pthread_mutex_lock(&pool->lock);
 	while (!pool->stop) {
 		bury_unlocked(&k);

@@ -66,8 +66,7 @@ class Supervisor:
 
     def environment(self, **more):
         clean = {k: v for k, v in os.environ.items()
-                 if not k.startswith(("ZIGGIE_", "LISTEN_", "NOTIFY_", "WATCHDOG_",
-                                      "GLIBC_TUNABLES"))}
+                 if not k.startswith(("ZIGGIE_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}
         return {**clean, "ZIGGIE_TEST_TOY_DIR": self.flags, **more}
 
     def spawn(self, *arguments, prefix=(), environment=None, **popen):

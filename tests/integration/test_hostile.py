@@ -4,6 +4,7 @@ All of it goes straight to a worker's socket.  The rows of what is sent and what
 come back stand in hostile_cases.py; here is what depends on time and on counting.
 """
 
+import collections
 import os
 import resource
 import socket
@@ -21,7 +22,11 @@ pytestmark = pytest.mark.concurrency
 READ_TIMEOUT = 4
 WRITE_TIMEOUT = 4
 THREADS = 4  # far fewer than the connections that stall at once
+LONG = 8192  # bytes, of a long request's parameters
 MARK = 0xABCD  # id of the request that shows a connection to be in step
+
+
+Heap = collections.namedtuple("Heap", "size resident")
 
 
 class Worker:
@@ -32,6 +37,7 @@ class Worker:
         self.path = os.path.join(stack.run, "app", "fcgi.sock")
         [self.pid] = stack.pids("ziggie-worker")
         self.headers = {"Authorization": "Bearer " + stack.token()}
+        self.kept = self.heap()
 
     def connect(self):
         return f.Connection(self.path)
@@ -62,6 +68,14 @@ class Worker:
 
     def rss(self):
         return psutil.Process(self.pid).memory_info().rss
+
+    def heap(self):
+        """Size and resident part of malloc's heap, in KiB; 0 where a sanitizer has its own."""
+        with open(f"/proc/{self.pid}/smaps", encoding="ascii") as f:
+            _, found, rest = f.read().partition("[heap]\n")
+        lines = rest.splitlines() if found else ["Size: 0 kB", "Rss: 0 kB"]
+        told = dict(line.split(":", 1) for line in lines[:8] if ": " in line)
+        return Heap(*(int(told[name].split()[0]) for name in ("Size", "Rss")))
 
     def idle(self):
         """Nobody is connected and no thread serves, but the one that tells us so."""
@@ -257,6 +271,25 @@ def test_unread_answers_hold_nothing(worker, question, kind):
         close_all(deaf)
     worker.idle()
     worker.witness()
+
+
+def test_what_a_crowd_took_goes_back(worker):
+    """All of the heap is resident from the start, and next to nothing else stays so."""
+    worker.idle()
+    assert worker.kept.resident == worker.kept.size
+    # Each thread may go on with what it had for one of them, in pieces on pages of their own.
+    most = worker.kept.resident + THREADS * 4 * LONG // 1024
+    params = f.pairs(f.parameters("GET", "/livez", HTTP_X_LONG="x" * (LONG - 1024)))
+    crowd = [worker.connect() for _ in range(200)]
+    try:
+        for connection in crowd:
+            connection.send(f.begin() + f.record(f.PARAMS, content=params))
+        if not SANITIZER:
+            wait_for(lambda: worker.heap().resident > most, 10, "a larger heap")
+    finally:
+        close_all(crowd)
+    worker.idle()
+    wait_for(lambda: worker.heap().resident <= most, 30, "the end of the heap's busy moment")
 
 
 def test_hostility_again_and_again_costs_no_memory(worker):

@@ -89,23 +89,6 @@ def test_children_get_what_is_theirs_and_nothing_else(make):
     assert running.hello()["threads"] == 7
 
 
-WITHOUT_THREAD_CACHES = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
-OPERATORS_OWN = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=3"}
-
-
-@pytest.mark.parametrize("given, of_workers, of_jobs", [
-    ({}, WITHOUT_THREAD_CACHES, {}),
-    (OPERATORS_OWN, OPERATORS_OWN, OPERATORS_OWN),
-], ids=["shipped", "given"])
-def test_workers_keep_no_free_memory_in_their_threads(make, given, of_workers, of_jobs):
-    """Unless ziggied itself was told otherwise; jobs keep some in any case."""
-    running = make().start(environment=given)
-    for child in running.children():
-        tunables = {name: value for name, value in child.environ().items()
-                    if name == "GLIBC_TUNABLES"}
-        assert tunables == (of_jobs if child.name() == "ziggie-jobs" else of_workers)
-
-
 def test_a_request_under_way_is_finished_before_the_end(make):
     running = make(drain_timeout="30s").start()
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -246,25 +246,6 @@ static bool no_memory(const void *caller)
 	       !is_spared(caller) && fails(FAULT_MEMORY);
 }
 
-/* What libmemcached has of lib/cache is its own as well. */
-WRAPPED(void *, touched_realloc, void *old, size_t size)
-{
-	bool before = spared;
-	spared = true;
-	void *memory = __real_touched_realloc(old, size);
-	spared = before;
-	return memory;
-}
-
-WRAPPED(void *, touched_calloc, size_t count, size_t size)
-{
-	bool before = spared;
-	spared = true;
-	void *memory = __real_touched_calloc(count, size);
-	spared = before;
-	return memory;
-}
-
 FRONT(void *, malloc, size_t size)
 {
 	return no_memory(__builtin_return_address(0)) ? NULL : BACK(malloc)(size);

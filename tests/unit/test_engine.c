@@ -19,6 +19,18 @@
 #include "toy_app.h"
 #include "worker/connection.h"
 
+/* So that no request meets a cold one, and what they take at their start is known. */
+static void test_all_threads_have_started_before_it_serves(void **state)
+{
+	(void)state;
+	struct toy t;
+	toy_init(&t);
+	t.start_ms = 50;
+	toy_start(&t);
+	assert_int_equal(t.started, t.config.threads);
+	toy_stop(&t);
+}
+
 static void test_a_kept_connection_serves_many_requests(void **state)
 {
 	(void)state;
@@ -505,6 +517,7 @@ static void test_bad_limits_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_all_threads_have_started_before_it_serves),
 	    cmocka_unit_test(test_a_kept_connection_serves_many_requests),
 	    cmocka_unit_test(test_a_connection_between_requests_has_no_memory),
 	    cmocka_unit_test(test_without_keep_conn_the_engine_closes),

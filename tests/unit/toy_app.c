@@ -6,6 +6,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,10 +119,12 @@ static void toy_serve(void *context, struct http_thread *thread, const struct ht
 
 static void toy_thread_start(void *context, struct http_thread *thread, unsigned index)
 {
-	const struct toy *t = context;
+	struct toy *t = context;
 	assert_true(index < t->config.threads);
 	strbuf_init(&thread->out.head);
 	strbuf_init(&thread->out.body);
+	poll(NULL, 0, t->start_ms);
+	atomic_fetch_add(&t->started, 1);
 }
 
 static void toy_thread_stop(void *context, struct http_thread *thread)

@@ -34,6 +34,8 @@ struct toy {
 	unsigned most_capped; /* heavy and normal ones */
 
 	uint64_t share; /* open connections beyond which it has its share; set before toy_start() */
+	int start_ms;   /* that each thread takes to start */
+	_Atomic unsigned started;
 	_Atomic unsigned served;
 	_Atomic unsigned cancelled;
 };

@@ -19,7 +19,7 @@ NAMES = {"static": "nginx, static file", "bare": "bare FastCGI", "php": "php-fpm
 # Requests served when the workers' memory is read: early and late.
 FEW, MANY = (100_000, 150_000, 200_000), (900_000, 950_000, 1_000_000)
 RSS_LIMIT_MB = 15
-# Longer than a worker waits to give back what its heaps have free (fcgi-app/app/upkeep.c).
+# Longer than a worker waits to give back what it can (fcgi-app/app/upkeep.c).
 REST_S = 35
 CPU_CLIENTS = (10, 30, 100, 300, 1000)
 
@@ -163,8 +163,8 @@ def memory(bench):
     ever were at once; more clients until the first reading than after it leave the number of
     requests as the only difference.  Readings are taken at rest, when a worker has done once all
     that it does every few seconds and has given back what it can: what is left is what it keeps.
-    That varies by some pages from one rest to the next, so the late readings are held against the
-    range of the early ones, worker by worker (docs/decisions/0011).
+    The late readings are held against the range of the early ones, worker by worker
+    (docs/decisions/0011).
     """
     title = (f"A worker's memory at rest, all routes in turn, {2 * CLIENTS} clients at first and "
              f"then {CLIENTS}")
