@@ -322,9 +322,12 @@ def test_a_refusal_asks_neither_database_nor_memcached(limited, someone):
         assert statuses(ask_often(limited, 600, INFO, someone)) == {429: 600}
         seconds = time.monotonic() - start
         after = statements(db), metric(limited, lookups)
-    # A token is looked up once a second by each worker, and hosts and workers keep watch.
-    assert after[0] - before[0] < 20 * (seconds + 1)
-    assert after[1] - before[1] < 20 * (seconds + 1)
+    # A token is looked up once a second by each worker, and hosts and workers keep watch; each of
+    # five processes looks whether the database is well every 10 s, with some statements at once.
+    beside = 20 * (seconds + 1) + 5 * 10
+    assert beside < 600
+    assert after[0] - before[0] < beside
+    assert after[1] - before[1] < beside
 
 
 # Several hosts
