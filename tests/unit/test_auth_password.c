@@ -15,6 +15,7 @@
 
 #include "auth/guessable.h"
 #include "auth/password.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "support.h"
 
@@ -302,6 +303,9 @@ static void test_bad_new_passwords_are_refused(void **state)
 		assert_string_not_equal(why.text, "");
 		assert_null(strstr(why.text, bad[i]));
 	}
+	struct errmsg why = ERRMSG_INIT;
+	assert_int_equal(password_acceptable("Some.Username", "some.username", &why), ERR_INVALID);
+	assert_string_equal(why.text, "must not be the user's name");
 	assert_int_equal(password_acceptable("tenletters", "bob", NULL), ERR_OK);
 	/* Ten characters, not ten bytes. */
 	assert_int_equal(password_acceptable("\xc3\xa9t\xc3\xa9\xc3\xa9t\xc3\xa9", "bob", NULL),
@@ -382,11 +386,14 @@ static void test_only_bcrypt_of_a_bearable_cost_is_imported(void **state)
 	    "$3b$04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
 	    "$2b!04$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
 	    "$2b$04!abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
+	    "$2b$04$!bcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO",
 	};
 	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
 		assert_false(password_hash_known(none[i]));
 		assert_false(password_hash_foreign(none[i]));
 	}
+	assert_true(password_hash_known(
+	    "$2b$14$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO"));
 }
 
 static void test_few_pieces_are_guessed(void **state)
@@ -434,6 +441,46 @@ static void test_few_pieces_are_guessed(void **state)
 	assert_false(password_is_guessable("some.username1", long_name));
 }
 
+/* "kxqzwv" is six pieces, none of them in any list; each case is one from the limit. */
+static void test_a_piece_is_as_long_as_it_is(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *password;
+		bool guessable;
+	} cases[] = {
+	    {"kxqzw", true},
+	    {"kxqzwv", false},
+	    /* years from 1900 to 2099, and days with and without one */
+	    {"1900kxqz", true},
+	    {"2099kxqz", true},
+	    {"1899kxqz", false},
+	    {"2100kxqz", false},
+	    {"19991224kxqz", true},
+	    {"19991224kxqzw", false},
+	    {"24121999kxqz", true},
+	    {"24121999kxqzw", false},
+	    {"241299kxqz", true},
+	    {"241200kxqz", true},
+	    {"241299kxqzw", false},
+	    /* a block that is begun again is no block */
+	    {"kxqzkxqz", true},
+	    {"kxqzkx", false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (password_is_guessable(cases[i].password, "bob") != cases[i].guessable)
+			fail_msg("%s", cases[i].password);
+	/* The shortest name that counts, and the longest. */
+	assert_true(password_is_guessable("bobkxqz", "bob"));
+	assert_false(password_is_guessable("bobkxqz", "rob"));
+	unsigned seed = 1;
+	char name[129] = "";
+	for (size_t i = 0; i < sizeof(name) - 1; i++)
+		name[i] = "kxqzwvj"[rand_r(&seed) % 7];
+	assert_true(password_is_guessable(name, name));
+	assert_false(password_is_guessable(name, "bob"));
+}
+
 /* Whatever the bytes are, within the bounds that a sanitizer watches. */
 static void test_any_text_can_be_judged(void **state)
 {
@@ -472,6 +519,7 @@ int main(void)
 	    cmocka_unit_test(test_bad_new_passwords_are_refused),
 	    cmocka_unit_test(test_a_password_is_not_read_beyond_its_end),
 	    cmocka_unit_test(test_few_pieces_are_guessed),
+	    cmocka_unit_test(test_a_piece_is_as_long_as_it_is),
 	    cmocka_unit_test(test_any_text_can_be_judged),
 	};
 	return cmocka_run_group_tests_name("auth_password", tests, NULL, NULL);

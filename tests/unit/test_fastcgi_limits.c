@@ -58,6 +58,10 @@ static const struct refusal_case refusals[] = {
     {PAIRS("\16\1CONTENT_LENGTH0"), "", ERR_OK, "CONTENT_LENGTH=0;"},
     {PAIRS("\16\1CONTENT_LENGTH4"), "abcd", ERR_OK, "CONTENT_LENGTH=4;"},
     {PAIRS("\x80\0\0\1\x80\0\0\1ab"), "", ERR_OK, "a=b;"},
+    /* each of a length's four bytes counts */
+    {PAIRS("\x80\0\1\1\1ab"), "", ERR_MALFORMED, ""},
+    {PAIRS("\x80\1\0\1\1ab"), "", ERR_MALFORMED, ""},
+    {PAIRS("\x81\0\0\1\1ab"), "", ERR_MALFORMED, ""},
     {PAIRS(""), "", ERR_OK, ""},
 };
 
