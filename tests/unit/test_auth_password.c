@@ -392,8 +392,8 @@ static void test_only_bcrypt_of_a_bearable_cost_is_imported(void **state)
 		assert_false(password_hash_known(none[i]));
 		assert_false(password_hash_foreign(none[i]));
 	}
-	assert_true(password_hash_known(
-	    "$2b$14$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO"));
+	assert_true(
+	    password_hash_known("$2b$14$abcdefghijklmnopqrstuuFkqCYl1sZhFcdBXBznR1I2LdekaY3XO"));
 }
 
 static void test_few_pieces_are_guessed(void **state)
