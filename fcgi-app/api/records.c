@@ -9,6 +9,7 @@
 #include "http/idempotent.h"
 #include "json/writer.h"
 #include "store/record_audit.h"
+#include "store/record_batch.h"
 
 /* A write: what its transaction is given, and what it leaves. */
 struct writing {
@@ -127,7 +128,8 @@ static enum err read_one(struct http_request *r, struct record *record, struct e
 		err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
-	err = record_find(db, r->arena, r->route->resource->kind, &id, record, why);
+	err = record_batch_find(r->app->reads, db, r->arena, r->route->resource->kind, &id, record,
+				why);
 	http_db_return(r, db);
 	return err;
 }
@@ -229,17 +231,10 @@ enum err records_post(struct http_request *r, struct http_response *response, st
 	return ERR_OK;
 }
 
-/* record_peek() or record_lock() */
-typedef enum err record_reading(struct db_conn *db, struct arena *arena,
-				const struct record_kind *kind, const struct uuid *id,
-				struct record *out, struct errmsg *why);
-
-static enum err read_before(struct writing *w, struct db_conn *db, record_reading *read,
-			    struct errmsg *why)
+/* Whether the record that was read may be changed by the one who asks. */
+static enum err check_before(struct writing *w, struct errmsg *why)
 {
-	enum err err = read(db, w->r->arena, w->resource->kind, &w->id, &w->before, why);
-	if (err == ERR_OK)
-		err = records_may_change(w->r, &w->before, why);
+	enum err err = records_may_change(w->r, &w->before, why);
 	if (err == ERR_OK)
 		err = check_if_match(w->r, record_int(&w->before, RECORD_VERSION), why);
 	return err;
@@ -265,7 +260,10 @@ static enum err update(struct db_conn *db, void *arg, struct errmsg *why)
 	struct writing *w = arg;
 	const struct resource *resource = w->resource;
 	static const struct field_value nothing[RECORD_FIELDS_MAX];
-	enum err err = read_before(w, db, record_peek, why);
+	enum err err = record_batch_peek(w->r->app->reads, db, w->r->arena, resource->kind, &w->id,
+					 &w->before, why);
+	if (err == ERR_OK)
+		err = check_before(w, why);
 	if (err == ERR_OK)
 		err = record_change(w->r->arena, &w->before,
 				    w->edit == NULL ? w->r->values : nothing, &w->after, why);
@@ -335,7 +333,9 @@ enum err records_patch(struct http_request *r, struct http_response *response, s
 static enum err remove_one(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct writing *w = arg;
-	enum err err = read_before(w, db, record_lock, why);
+	enum err err = record_lock(db, w->r->arena, w->resource->kind, &w->id, &w->before, why);
+	if (err == ERR_OK)
+		err = check_before(w, why);
 	if (err == ERR_OK)
 		err = records_check_agents(w->r, &w->before, &w->before, why);
 	if (err == ERR_OK)

@@ -16,6 +16,7 @@
 #include "shm/statements.h"
 #include "store/hosts.h"
 #include "store/credentials.h"
+#include "store/record_batch.h"
 
 static enum err init_scoreboard(struct app_parts *w, const struct app_place *place,
 				struct errmsg *why)
@@ -45,7 +46,10 @@ static enum err init_pool(struct app_parts *w, const struct app_place *place, st
 	w->pool_config.board = w->app.scoreboard;
 	statements_begin(w->app.scoreboard,
 			 conf_number(w->app.conf, db_slow_statement) * US_PER_MS);
-	return db_pool_new(&w->pool_config, &w->app.pool, why);
+	err = db_pool_new(&w->pool_config, &w->app.pool, why);
+	return err == ERR_OK
+		   ? record_batch_new(place->threads, RECORD_BATCH_PATIENCE_MS, &w->app.reads, why)
+		   : err;
 }
 
 static enum err init_auth(struct app_parts *w, struct errmsg *why)
@@ -142,6 +146,7 @@ void app_parts_release(struct app_parts *w)
 	if (w->app.cache != NULL)
 		cache_free(w->app.cache);
 	auth_free(w->app.auth);
+	record_batch_free(w->app.reads);
 	if (w->app.pool != NULL)
 		db_pool_free(w->app.pool);
 	db_pool_config_release(&w->pool_config);

@@ -15,6 +15,7 @@ struct db_pool;
 struct description;
 struct host_service;
 struct ratelimit;
+struct record_batch;
 struct router;
 struct scoreboard;
 
@@ -24,6 +25,7 @@ struct app {
 	const struct description *description; /* of the API */
 	const unsigned *route_ids; /* a route's number in the scoreboard, by router_index() */
 	struct db_pool *pool;
+	struct record_batch *reads; /* of records by their ids */
 	struct cache *cache;
 	struct auth *auth;
 	struct host_service *host;

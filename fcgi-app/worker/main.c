@@ -4,6 +4,7 @@
  * descriptor 0.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,20 @@ static void wait_for_the_end(const sigset_t *taken)
 	}
 }
 
+/*
+ * A worker that wakes up does not push anybody off a processor.  The web server then goes on
+ * until it has handed over all that came, instead of being interrupted by each request of its own,
+ * and what it handed over is read from the database together; docs/decisions/0024.  Whoever
+ * chose another policy than the usual one meant it.
+ */
+static void let_others_finish(void)
+{
+	const struct sched_param param = {0};
+	if (sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &param) != 0)
+		LOG_EVENT(LOG_WARNING, "scheduling_refused",
+			  LOG_STR("error", strerrordesc_np(errno)));
+}
+
 static void finish(struct app_parts *w, struct engine *engine, struct upkeep *upkeep,
 		   const sigset_t *taken)
 {
@@ -113,6 +128,7 @@ static enum err serve_until_told(const struct conf *conf, struct errmsg *why)
 	sigset_t taken;
 	program_take_signals(&taken);
 	heap_share();
+	let_others_finish();
 	enum err err = log_start_flusher(why);
 	if (err != ERR_OK)
 		return err;

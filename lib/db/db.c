@@ -377,6 +377,12 @@ void db_set_deadline(struct db_conn *db, const struct deadline *deadline)
 	db->deadline = *deadline;
 }
 
+const struct deadline *db_deadline(const struct db_conn *db)
+{
+	CHECK_MAGIC(db, DB_CONN_MAGIC);
+	return &db->deadline;
+}
+
 void db_set_route(struct db_conn *db, unsigned route)
 {
 	CHECK_MAGIC(db, DB_CONN_MAGIC);

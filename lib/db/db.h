@@ -192,8 +192,9 @@ enum err db_command(struct db_conn *db, const char *sql, struct errmsg *why);
 typedef enum err db_work(struct db_conn *db, void *arg, struct errmsg *why);
 enum err db_transaction(struct db_conn *db, db_work *fn, void *arg, struct errmsg *why);
 
-/* Replaces the deadline that the connection carries. */
+/* The deadline that the connection carries. */
 void db_set_deadline(struct db_conn *db, const struct deadline *deadline);
+const struct deadline *db_deadline(const struct db_conn *db);
 
 /*
  * The route, by its number in the scoreboard, that slow statements are noted for

@@ -51,8 +51,8 @@ def measure(bench):
     theirs = [f"/bench/patch?id={task}" for task in tasks]
     _same_change(bench, ours[0], theirs[0])
     compared = [
-        _compare(bench, "GET /api/v1/agents/{id}", f"/api/v1/agents/{agents[0]}",
-                 f"/bench/agent?id={agents[0]}", 3),
+        _compare(bench, "GET /api/v1/agents/{id}", [f"/api/v1/agents/{agent}" for agent in agents],
+                 [f"/bench/agent?id={agent}" for agent in agents], 3),
         _compare(bench, "GET /api/v1/agents, 50 of them", "/api/v1/agents", "/bench/agents", 1.5),
         _compare(bench, "PATCH /api/v1/tasks/{id}", ours, theirs, 2, "wrk_patch.lua"),
     ]

@@ -32,6 +32,7 @@ TARGETS = (
     Target("lib/base/num.c", ("tests/unit/test_base",)),
     Target("lib/db/pool*.c", ("tests/unit/test_pool_lending", "tests/unit/test_pool_keeper",
                                "tests/unit/test_pool")),
+    Target("lib/store/record_batch.c", ("tests/unit/test_record_batch",)),
 )
 
 
