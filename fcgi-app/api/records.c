@@ -119,18 +119,28 @@ static enum err audit(const struct http_request *r, struct db_conn *db, const ch
 
 /* Reading */
 
+static enum err borrow(void *request, struct db_conn **db, struct errmsg *why)
+{
+	return http_db_borrow(request, db, why);
+}
+
+static void give_back(void *request, struct db_conn *db)
+{
+	http_db_return(request, db);
+}
+
 static enum err read_one(struct http_request *r, struct record *record, struct errmsg *why)
 {
+	const struct record_access access = {borrow, give_back, r, r->deadline};
 	struct uuid id;
-	struct db_conn *db;
 	enum err err = records_path_id(r, &id, why);
-	if (err == ERR_OK)
-		err = http_db_borrow(r, &db, why);
 	if (err != ERR_OK)
 		return err;
-	err = record_batch_find(r->app->reads, db, r->arena, r->route->resource->kind, &id, record,
-				why);
-	http_db_return(r, db);
+	/* Waiting for others is waiting for the database, too. */
+	http_phase_enter(r, PHASE_DB);
+	err = record_batch_find(r->app->reads, &access, r->arena, r->route->resource->kind, &id,
+				record, why);
+	http_phase_enter(r, PHASE_HANDLER);
 	return err;
 }
 

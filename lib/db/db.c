@@ -209,13 +209,18 @@ enum err db_query(struct db_conn *db, struct arena *arena, const char *sql,
 	return run(db, arena, sql, binds, bind_count, out, why);
 }
 
+bool db_peeks(const struct db_conn *db)
+{
+	CHECK_MAGIC(db, DB_CONN_MAGIC);
+	const struct deferred *d = db->deferred;
+	return d != NULL && !d->begun && !deferred_any(d);
+}
+
 enum err db_peek(struct db_conn *db, struct arena *arena, const char *sql,
 		 const struct db_value *binds, size_t bind_count, struct db_result *out,
 		 struct errmsg *why)
 {
-	CHECK_MAGIC(db, DB_CONN_MAGIC);
-	const struct deferred *d = db->deferred;
-	if (d == NULL || d->begun || deferred_any(d))
+	if (!db_peeks(db))
 		return run(db, arena, sql, binds, bind_count, out, why);
 	return run_once(db, arena, sql, binds, bind_count, out, why);
 }

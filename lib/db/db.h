@@ -168,6 +168,8 @@ enum err db_exec_later(struct db_conn *db, const char *sql, const struct db_valu
 enum err db_peek(struct db_conn *db, struct arena *arena, const char *sql,
 		 const struct db_value *binds, size_t bind_count, struct db_result *out,
 		 struct errmsg *why);
+/* Whether db_peek() would read outside of the transaction under way. */
+bool db_peeks(const struct db_conn *db);
 /*
  * db_exec_later(), within a transaction, of an UPDATE whose WHERE holds what db_peek() saw, a
  * version say: when there is no such row any more, the transaction runs again, as after a

@@ -34,6 +34,7 @@ struct batch {
 	struct arena arena;
 	struct db_result rows;
 	enum err err;
+	struct errmsg why;
 };
 
 /* The reads of one kind. */
@@ -46,14 +47,15 @@ struct lane {
 
 struct record_batch {
 	int64_t patience_ms;
-	pthread_mutex_t lock; /* of all that follows, and of each batch until it is read */
+	pthread_mutex_t
+	    lock; /* of all that follows, and of a batch but for what is written reading */
 	struct lane lanes[KINDS_MAX];
 	struct batch *spare;
 };
 
 /* One who wants a record. */
 struct reader {
-	struct db_conn *db;
+	const struct record_access *access;
 	struct arena *arena;
 	const struct record_kind *kind;
 	const struct uuid *id;
@@ -186,7 +188,7 @@ static void end(struct lane *lane, struct batch *batch)
 	pthread_cond_broadcast(&batch->changed);
 }
 
-/* What is being read hangs; from now on nobody waits for it but those who are in it. */
+/* What is being read takes too long for somebody; from now on nobody else waits behind it. */
 static void overtake(struct lane *lane)
 {
 	lane->turn++;
@@ -211,7 +213,7 @@ static void wait_for_others(struct record_batch *all, struct lane *lane, struct 
 /* Without the lock */
 
 /* As many places as a power of two, so that few statements are prepared; the first id fills up. */
-static enum err read_all(struct batch *batch, const struct reader *reader, struct errmsg *why)
+static enum err select_all(struct db_conn *db, struct batch *batch, const struct reader *reader)
 {
 	struct db_value binds[RECORD_BATCH_MOST];
 	STRBUF_CLEANUP sql = STRBUF_INIT;
@@ -228,8 +230,19 @@ static enum err read_all(struct batch *batch, const struct reader *reader, struc
 		const struct uuid *id = &batch->ids[i < batch->count ? i : 0];
 		binds[i] = db_blob(id->bytes, sizeof(id->bytes));
 	}
-	return (reader->peeks ? sql_peek : sql_query)(reader->db, &batch->arena, &sql, binds,
-						      places, &batch->rows, why);
+	return (reader->peeks ? sql_peek : sql_query)(db, &batch->arena, &sql, binds, places,
+						      &batch->rows, &batch->why);
+}
+
+static void read_all(struct batch *batch, const struct reader *reader)
+{
+	const struct record_access *access = reader->access;
+	struct db_conn *db;
+	batch->err = access->borrow(access->context, &db, &batch->why);
+	if (batch->err != ERR_OK)
+		return;
+	batch->err = select_all(db, batch, reader);
+	access->give_back(access->context, db);
 }
 
 /* What a record points to is the batch's, which goes with the last who takes one. */
@@ -262,15 +275,29 @@ static enum err take_out(const struct batch *batch, const struct reader *reader,
 
 static enum err read_alone(const struct reader *reader, struct record *out, struct errmsg *why)
 {
-	return (reader->peeks ? record_peek : record_find)(reader->db, reader->arena, reader->kind,
-							   reader->id, out, why);
+	const struct record_access *access = reader->access;
+	struct db_conn *db;
+	enum err err = access->borrow(access->context, &db, why);
+	if (err != ERR_OK)
+		return err;
+	err = (reader->peeks ? record_peek : record_find)(db, reader->arena, reader->kind,
+							  reader->id, out, why);
+	access->give_back(access->context, db);
+	return err;
+}
+
+/* Whoever waits must have time left to read by itself. */
+static struct deadline patience_of(const struct record_batch *all, const struct reader *reader)
+{
+	int64_t half = deadline_left_ms(&reader->access->deadline) / 2;
+	return deadline_in_ms(half < all->patience_ms ? half : all->patience_ms);
 }
 
 /* NULL when this one has to read by itself.  Otherwise *mine says whether it read for all. */
 static struct batch *read_with_others(struct record_batch *all, const struct reader *reader,
-				      bool *mine, struct errmsg *why)
+				      bool *mine)
 {
-	const struct deadline patience = deadline_min_ms(db_deadline(reader->db), all->patience_ms);
+	const struct deadline patience = patience_of(all, reader);
 	pthread_mutex_lock(&all->lock);
 	struct lane *lane = lane_of(all, reader->kind);
 	struct batch *batch = join(all, lane, reader->id);
@@ -283,7 +310,7 @@ static struct batch *read_with_others(struct record_batch *all, const struct rea
 	if (*mine) {
 		begin(lane, batch);
 		pthread_mutex_unlock(&all->lock);
-		batch->err = read_all(batch, reader, why);
+		read_all(batch, reader);
 		pthread_mutex_lock(&all->lock);
 		end(lane, batch);
 	} else if (batch->state != BATCH_READ) {
@@ -294,41 +321,66 @@ static struct batch *read_with_others(struct record_batch *all, const struct rea
 	return batch;
 }
 
-/* Somebody else's error is not this one's, and together they may just have been too large. */
+/*
+ * What failed for one need not fail for another, and together they may just have been too
+ * large.  But when there was no connection to be had they have all waited for it.
+ */
 static bool must_try_alone(enum err err, bool mine)
 {
-	return err != ERR_OK && (!mine || err == ERR_NOMEM);
+	if (mine)
+		return err == ERR_NOMEM || err == ERR_TOO_LARGE;
+	return err != ERR_OVERLOADED;
 }
 
 static enum err read_one(struct record_batch *all, const struct reader *reader, struct record *out,
 			 struct errmsg *why)
 {
-	bool mine = false;
-	struct batch *batch = read_with_others(all, reader, &mine, why);
+	bool mine = false, alone = false;
+	enum err err = ERR_OK;
+	struct batch *batch = read_with_others(all, reader, &mine);
 	if (batch == NULL)
 		return read_alone(reader, out, why);
-	enum err err = batch->err == ERR_OK ? take_out(batch, reader, out, why) : batch->err;
-	bool alone = must_try_alone(batch->err, mine);
+	if (batch->err == ERR_OK)
+		err = take_out(batch, reader, out, why);
+	else if (must_try_alone(batch->err, mine))
+		alone = true;
+	else
+		err = err_set(why, batch->err, "%s", batch->why.text);
 	pthread_mutex_lock(&all->lock);
 	let_go(all, batch);
 	pthread_mutex_unlock(&all->lock);
 	return alone ? read_alone(reader, out, why) : err;
 }
 
-enum err record_batch_find(struct record_batch *batch, struct db_conn *db, struct arena *arena,
-			   const struct record_kind *kind, const struct uuid *id,
-			   struct record *out, struct errmsg *why)
+enum err record_batch_find(struct record_batch *all, const struct record_access *access,
+			   struct arena *arena, const struct record_kind *kind,
+			   const struct uuid *id, struct record *out, struct errmsg *why)
 {
-	const struct reader reader = {db, arena, kind, id, false};
-	return read_one(batch, &reader, out, why);
+	const struct reader reader = {access, arena, kind, id, false};
+	return read_one(all, &reader, out, why);
 }
 
-enum err record_batch_peek(struct record_batch *batch, struct db_conn *db, struct arena *arena,
+/* A transaction has its connection. */
+static enum err lend_own(void *own, struct db_conn **db, struct errmsg *why)
+{
+	(void)why;
+	*db = own;
+	return ERR_OK;
+}
+
+static void keep_own(void *own, struct db_conn *db)
+{
+	(void)own;
+	(void)db;
+}
+
+enum err record_batch_peek(struct record_batch *all, struct db_conn *db, struct arena *arena,
 			   const struct record_kind *kind, const struct uuid *id,
 			   struct record *out, struct errmsg *why)
 {
-	const struct reader reader = {db, arena, kind, id, true};
-	if (db_attempt(db) > 0)
+	if (db_attempt(db) > 0 || !db_peeks(db))
 		return record_peek(db, arena, kind, id, out, why);
-	return read_one(batch, &reader, out, why);
+	const struct record_access access = {lend_own, keep_own, db, *db_deadline(db)};
+	const struct reader reader = {&access, arena, kind, id, true};
+	return read_one(all, &reader, out, why);
 }

@@ -7,10 +7,11 @@
  * are read by one statement, WHERE id IN (...), on the connection of one of them.  A read that
  * meets nobody goes at once.  docs/decisions/0024-read-together.md has the figures.
  *
- * What is read is as new as by record_find(): a statement is joined only before it begins.
- * And nobody is worse off for the others: after a moment of patience, and when the common
- * statement fails for whatever reason, each reads by itself, with its own deadline, client and
- * error.
+ * What is read is as new as by record_find(): a statement is joined only before it begins.  When
+ * the common statement fails, each of the others reads by itself, with its own deadline, client
+ * and error; so does who has waited for half of the time that is left to it, or for
+ * RECORD_BATCH_PATIENCE_MS, and from then on nobody joins or waits behind what hangs.  Only the
+ * one who reads holds a connection.
  *
  * Thread-safe, except new and free.
  */
@@ -20,27 +21,36 @@
 #include "store/record.h"
 
 enum {
-	/* Records that one statement reads.  With so many waiting it does not wait for another. */
+	/* Records that one statement reads.  When so many are waited for they wait no longer. */
 	RECORD_BATCH_MOST = 8,
 	RECORD_BATCH_PATIENCE_MS = 500,
 };
 
 struct record_batch;
 
+/* A way to a connection, for the one who needs it. */
+struct record_access {
+	enum err (*borrow)(void *context, struct db_conn **db, struct errmsg *why);
+	void (*give_back)(void *context, struct db_conn *db);
+	void *context;
+	struct deadline deadline; /* that of the connections, too */
+};
+
 /*
- * For so many threads; with more, some read by themselves.  Nobody waits longer than patience_ms
- * for others; RECORD_BATCH_PATIENCE_MS is the usual one.
+ * For so many threads; with more, some read by themselves.  patience_ms is
+ * RECORD_BATCH_PATIENCE_MS but in tests.
  */
 enum err record_batch_new(unsigned threads, int64_t patience_ms, struct record_batch **out,
 			  struct errmsg *why);
 /* When nobody reads any more.  NULL is fine. */
-void record_batch_free(struct record_batch *batch);
+void record_batch_free(struct record_batch *all);
 
-/* record_find() and record_peek(). */
-enum err record_batch_find(struct record_batch *batch, struct db_conn *db, struct arena *arena,
-			   const struct record_kind *kind, const struct uuid *id,
-			   struct record *out, struct errmsg *why);
-enum err record_batch_peek(struct record_batch *batch, struct db_conn *db, struct arena *arena,
+/* record_find(), and errors of borrow(). */
+enum err record_batch_find(struct record_batch *all, const struct record_access *access,
+			   struct arena *arena, const struct record_kind *kind,
+			   const struct uuid *id, struct record *out, struct errmsg *why);
+/* record_peek().  Behind what the transaction has written, by itself. */
+enum err record_batch_peek(struct record_batch *all, struct db_conn *db, struct arena *arena,
 			   const struct record_kind *kind, const struct uuid *id,
 			   struct record *out, struct errmsg *why);
 
