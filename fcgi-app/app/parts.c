@@ -46,10 +46,7 @@ static enum err init_pool(struct app_parts *w, const struct app_place *place, st
 	w->pool_config.board = w->app.scoreboard;
 	statements_begin(w->app.scoreboard,
 			 conf_number(w->app.conf, db_slow_statement) * US_PER_MS);
-	err = db_pool_new(&w->pool_config, &w->app.pool, why);
-	return err == ERR_OK
-		   ? record_batch_new(place->threads, RECORD_BATCH_PATIENCE_MS, &w->app.reads, why)
-		   : err;
+	return db_pool_new(&w->pool_config, &w->app.pool, why);
 }
 
 static enum err init_auth(struct app_parts *w, struct errmsg *why)
@@ -122,6 +119,9 @@ enum err app_parts_init(struct app_parts *w, const struct conf *conf, const stru
 	enum err err = init_scoreboard(w, place, why);
 	if (err == ERR_OK)
 		err = init_pool(w, place, why);
+	if (err == ERR_OK)
+		err =
+		    record_batch_new(place->threads, RECORD_BATCH_PATIENCE_MS, &w->app.reads, why);
 	if (err == ERR_OK)
 		err = init_auth(w, why);
 	if (err == ERR_OK)

@@ -47,8 +47,7 @@ struct lane {
 
 struct record_batch {
 	int64_t patience_ms;
-	pthread_mutex_t
-	    lock; /* of all that follows, and of a batch but for what is written reading */
+	pthread_mutex_t lock; /* of what follows, and of the batches */
 	struct lane lanes[KINDS_MAX];
 	struct batch *spare;
 };

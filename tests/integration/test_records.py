@@ -1,5 +1,6 @@
 """What all records of /api/v1 have in common, tried on agents."""
 
+import threading
 import uuid
 
 import pytest
@@ -294,6 +295,31 @@ def statements_of(stack, ask, times=10):
             assert ask().status_code == 200
         tries.append((statements(stack) - before) // times)
     return min(tries)
+
+
+def ask_behind_a_lock(stack, paths, get):
+    """The answers of all, and the statements they took; the table is locked until they wait."""
+    before = statements(stack)
+    with stack.database() as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLES agents WRITE")
+        unlock = threading.Timer(0.2, cursor.execute, ("UNLOCK TABLES",))
+        unlock.start()
+        answers = at_once(get, paths)
+        unlock.join()
+    return answers, statements(stack) - before
+
+
+def test_those_who_ask_at_once_are_read_together(stack, api, token):
+    """Each gets its own record.  They need not meet, on a slow machine, but some time they do."""
+    ids = [make(api, token)["id"] for _ in range(8)]
+    paths = [f"/api/v1/agents/{i}" for i in [*ids, uuid.uuid4()]]
+    taken = []
+    while min(taken, default=len(paths)) >= len(paths):
+        answers, count = ask_behind_a_lock(stack, paths, lambda path: api.get(path, token))
+        assert [answer.json()["id"] for answer in answers[:-1]] == ids
+        refused(answers[-1], 404)
+        taken.append(count)
+        assert len(taken) < 20, taken
 
 
 @pytest.mark.parametrize("kind", ["agents", "projects", "goals", "plans", "tasks"])
