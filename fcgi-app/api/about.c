@@ -26,7 +26,8 @@ static enum err get_root(struct http_request *r, struct http_response *response,
 
 static enum err get_info(struct http_request *r, struct http_response *response, struct errmsg *why)
 {
-	static const char *const features[] = {"host", "accounts", "metrics"};
+	static const char *const features[] = {"host",  "hosts", "accounts", "records",
+					       "tasks", "jobs",  "metrics"};
 	(void)r;
 	(void)why;
 	struct json_writer w;

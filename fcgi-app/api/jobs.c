@@ -76,8 +76,9 @@ const struct route job_routes[] = {
 	     "Queue a job of one of these types", .accepts = &job_new_schema, .status = 201),
     JOB_GET("/api/v1/jobs/{id}", records_get, "Read a job", .answers = &job_schema),
     JOB_POST("/api/v1/jobs/{id}/cancel", ACCESS_USER, OTHERS_KEPT, BODY_NONE, post_cancel,
-	     "Cancel a job: at once when it is queued, and soon when it runs"),
+	     "Cancel a job: at once when it is queued, and soon when it runs",
+	     .fails = FAILS(ERR_PRECONDITION)),
     JOB_POST("/api/v1/jobs/{id}/retry", ACCESS_ADMIN, OTHERS_CHANGED, BODY_NONE, post_retry,
-	     "Queue a job again that ended without success"),
+	     "Queue a job again that ended without success", .fails = FAILS(ERR_PRECONDITION)),
 };
 const size_t job_route_count = ARRAY_LEN(job_routes);

@@ -22,7 +22,7 @@ struct writing {
 	record_taking *taking;      /* instead of the id */
 	struct strbuf body;         /* the answer */
 	const char *location;       /* of a POST */
-	struct idempotent *attempt; /* of a POST; NULL without a key */
+	struct idempotent *attempt; /* with an Idempotency-Key */
 };
 
 enum err records_path_id(const struct http_request *r, struct uuid *out, struct errmsg *why)
@@ -218,27 +218,35 @@ static enum err create(struct writing *w, struct errmsg *why)
 	return http_db_transaction(r, insert, w, why);
 }
 
-enum err records_post(struct http_request *r, struct http_response *response, struct errmsg *why)
+/* Makes or takes a record, once for each Idempotency-Key, and answers with it. */
+static enum err do_once(struct writing *w, enum err (*work)(struct writing *w, struct errmsg *why),
+			struct http_response *response, struct errmsg *why)
 {
 	struct idempotent attempt;
 	bool answered, keyed;
-	enum err err = idempotent_begin(&attempt, r, response, &keyed, &answered, why);
+	enum err err = idempotent_begin(&attempt, w->r, response, &keyed, &answered, why);
 	if (err != ERR_OK || answered)
 		return err;
-	struct writing w = {.r = r,
-			    .resource = r->route->resource,
-			    .body = response->body,
-			    .attempt = keyed ? &attempt : NULL};
-	err = create(&w, why);
-	response->body = w.body;
+	w->resource = w->r->route->resource;
+	w->body = response->body;
+	w->attempt = keyed ? &attempt : NULL;
+	err = work(w, why);
+	response->body = w->body;
 	if (err != ERR_OK) {
 		if (keyed)
 			idempotent_drop(&attempt, err);
 		return err;
 	}
-	http_header(response, "Location", w.location);
-	etag_header(response, record_int(&w.after, RECORD_VERSION));
+	if (w->location != NULL)
+		http_header(response, "Location", w->location);
+	etag_header(response, record_int(&w->after, RECORD_VERSION));
 	return ERR_OK;
+}
+
+enum err records_post(struct http_request *r, struct http_response *response, struct errmsg *why)
+{
+	struct writing w = {.r = r};
+	return do_once(&w, create, response, why);
 }
 
 /* Whether the record that was read may be changed by the one who asks. */
@@ -312,7 +320,7 @@ enum err records_edit(struct http_request *r, struct http_response *response, re
 	return change(r, response, fn, why);
 }
 
-static enum err take(struct db_conn *db, void *arg, struct errmsg *why)
+static enum err take_one(struct db_conn *db, void *arg, struct errmsg *why)
 {
 	struct writing *w = arg;
 	enum err err = w->taking(w->r, db, &w->before, &w->after, why);
@@ -320,19 +328,23 @@ static enum err take(struct db_conn *db, void *arg, struct errmsg *why)
 		err = audit(w->r, db, "update", &w->before, &w->after, why);
 	if (err == ERR_OK)
 		err = render(&w->after, &w->body, why);
+	if (err == ERR_OK && w->attempt != NULL) {
+		idempotent_names(w->attempt, NULL, record_int(&w->after, RECORD_VERSION));
+		err = idempotent_keep(w->attempt, db, 200, &w->body, why);
+	}
 	return err == ERR_OK ? record_tally(db, &w->before, &w->after, why) : err;
+}
+
+static enum err take(struct writing *w, struct errmsg *why)
+{
+	return http_db_transaction(w->r, take_one, w, why);
 }
 
 enum err records_take(struct http_request *r, struct http_response *response, record_taking *fn,
 		      struct errmsg *why)
 {
-	struct writing w = {
-	    .r = r, .resource = r->route->resource, .taking = fn, .body = response->body};
-	enum err err = http_db_transaction(r, take, &w, why);
-	response->body = w.body;
-	if (err == ERR_OK)
-		etag_header(response, record_int(&w.after, RECORD_VERSION));
-	return err;
+	struct writing w = {.r = r, .taking = fn};
+	return do_once(&w, take, response, why);
 }
 
 enum err records_patch(struct http_request *r, struct http_response *response, struct errmsg *why)

@@ -140,16 +140,17 @@ static const struct field fail_fields[] = {
 static const struct schema fail_schema = SCHEMA("TaskFailure", fail_fields);
 
 static enum err check_holder(const struct http_request *r, const struct record *task,
-			     struct errmsg *why)
+			     const struct record *to, struct errmsg *why)
 {
 	const struct field_value *agent = &r->values[END_AGENT_ID];
 	struct uuid holder, who = agent->given ? agent->as.id : r->principal.agent_id;
-	if (strcmp(record_text(task, TASK_STATUS), "running") != 0)
-		return err_set(why, ERR_CONFLICT, "the task is %s, not running",
-			       record_text(task, TASK_STATUS));
-	if (uuid_is_nil(&who))
-		return ERR_OK;
-	enum err err = records_act_as(r, &who, why);
+	enum err err = record_check_state(task, to, why);
+	if (err == ERR_OK && strcmp(record_text(task, TASK_STATUS), "running") != 0)
+		err = err_set(why, ERR_CONFLICT, "the task is %s, not running",
+			      record_text(task, TASK_STATUS));
+	if (err != ERR_OK || uuid_is_nil(&who))
+		return err;
+	err = records_act_as(r, &who, why);
 	if (err == ERR_OK &&
 	    (!record_uuid(task, TASK_AGENT_ID, &holder) || !uuid_equal(&holder, &who)))
 		err = err_set(why, ERR_CONFLICT, "the task is another agent's by now");
@@ -161,10 +162,10 @@ static enum err complete(struct http_request *r, struct db_conn *db, const struc
 {
 	(void)db;
 	const struct field_value *output = &r->values[END_OUTPUT];
-	enum err err = check_holder(r, from, why);
+	record_set_text(to, TASK_STATUS, "completed");
+	enum err err = check_holder(r, from, to, why);
 	if (err != ERR_OK)
 		return err;
-	record_set_text(to, TASK_STATUS, "completed");
 	if (output->given && !output->null)
 		record_set(to, TASK_OUTPUT_DATA,
 			   db_textn(output->as.text.data, output->as.text.len));
@@ -176,10 +177,10 @@ static enum err fail(struct http_request *r, struct db_conn *db, const struct re
 {
 	(void)db;
 	const struct field_value *retry = &r->values[END_RETRY];
-	enum err err = check_holder(r, from, why);
+	record_set_text(to, TASK_STATUS, retry->given && retry->as.boolean ? "ready" : "failed");
+	enum err err = check_holder(r, from, to, why);
 	if (err != ERR_OK)
 		return err;
-	record_set_text(to, TASK_STATUS, retry->given && retry->as.boolean ? "ready" : "failed");
 	record_set_text(to, TASK_ERROR, r->values[END_ERROR].as.text.data);
 	record_set_int(to, TASK_ATTEMPTS, record_int(from, TASK_ATTEMPTS) + 1);
 	return task_note_status(from, to, clock_wall_us(), why);
@@ -277,12 +278,14 @@ const struct route task_routes[] = {
     TASK_GET("{id}/status", get_status, "Where a task stands", .answers = &status_schema),
     TASK_GET("{id}/result", get_result, "What came of a task", .answers = &result_schema),
     TASK_POST("claim", OTHERS_CHANGED, BODY_JSON, post_claim,
-	      "Take the most urgent task that is ready; 204 when there is none",
+	      "Take the most urgent of the agent's own tasks that are ready, or else of those of "
+	      "nobody; 204 when there is none",
 	      .accepts = &claim_schema, .also = 204),
     TASK_POST("{id}/complete", OTHERS_CHANGED, BODY_JSON, post_complete, "Hand in what came of it",
-	      .accepts = &complete_schema),
+	      .accepts = &complete_schema, .fails = FAILS(ERR_PRECONDITION)),
     TASK_POST("{id}/fail", OTHERS_CHANGED, BODY_JSON, post_fail, "Say that it failed, and why",
-	      .accepts = &fail_schema),
-    TASK_POST("{id}/cancel", OTHERS_KEPT, BODY_NONE, post_cancel, "Give a task up"),
+	      .accepts = &fail_schema, .fails = FAILS(ERR_PRECONDITION)),
+    TASK_POST("{id}/cancel", OTHERS_KEPT, BODY_NONE, post_cancel, "Give a task up",
+	      .fails = FAILS(ERR_PRECONDITION)),
 };
 const size_t task_route_count = ARRAY_LEN(task_routes);

@@ -128,7 +128,7 @@ static void put_header_parameter(struct json_writer *w, const char *name, const 
 static void put_parameters(struct json_writer *w, const struct route *route)
 {
 	const char *argument = strchr(route->path, '{');
-	if (argument == NULL && route->takes == NULL && !policy_makes_record(route))
+	if (argument == NULL && route->takes == NULL && !policy_heeds_key(route))
 		return;
 	json_key(w, "parameters");
 	json_array(w);
@@ -137,7 +137,7 @@ static void put_parameters(struct json_writer *w, const struct route *route)
 				   route->resource != NULL);
 	for (size_t i = 0; route->takes != NULL && i < route->takes->count; i++)
 		put_query_parameter(w, &route->takes->fields[i]);
-	if (policy_makes_record(route))
+	if (policy_heeds_key(route))
 		put_header_parameter(w, "Idempotency-Key",
 				     "Any text; the same again gets the first answer again.");
 	if (policy_changes_record(route))

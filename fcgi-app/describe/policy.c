@@ -55,17 +55,24 @@ bool policy_makes_record(const struct route *route)
 	return route->resource != NULL && route->method == HTTP_POST && route->status == 201;
 }
 
+bool policy_heeds_key(const struct route *route)
+{
+	return route->resource != NULL && route->method == HTTP_POST &&
+	       strchr(route->path, '{') == NULL;
+}
+
 bool policy_changes_record(const struct route *route)
 {
 	return route->resource != NULL &&
-	       (route->method == HTTP_PATCH || route->method == HTTP_DELETE);
+	       (route->method == HTTP_PATCH || route->method == HTTP_DELETE ||
+		(route->fails & FAILS(ERR_PRECONDITION)) != 0);
 }
 
 bool policy_answers_record(const struct route *route)
 {
 	bool is_one = strchr(route->path, '{') != NULL && route->method == HTTP_GET;
-	return route->resource != NULL &&
-	       (is_one || policy_makes_record(route) || route->method == HTTP_PATCH);
+	bool is_changed = policy_changes_record(route) && route->method != HTTP_DELETE;
+	return route->resource != NULL && (is_one || is_changed || policy_heeds_key(route));
 }
 
 bool policy_can_fail(const struct route *route, enum err err)

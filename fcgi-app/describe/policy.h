@@ -32,11 +32,12 @@ bool policy_may_need_none(const struct route *route);
 bool policy_takes_keys(const struct route *route);
 
 /*
- * What records do over HTTP (api/records.h): whether a route makes one, so that an
- * Idempotency-Key is honoured; whether it changes or removes one, so that If-Match is;
- * whether it answers with one, and so with its ETag.
+ * What records do over HTTP (api/records.h): whether a route makes one; makes or takes one, so
+ * that an Idempotency-Key is honoured; changes or removes the one that its path names, so that
+ * If-Match is; answers with one, and so with its ETag.
  */
 bool policy_makes_record(const struct route *route);
+bool policy_heeds_key(const struct route *route);
 bool policy_changes_record(const struct route *route);
 bool policy_answers_record(const struct route *route);
 

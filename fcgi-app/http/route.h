@@ -24,7 +24,10 @@ enum http_method {
 	HTTP_OPTIONS = 1 << 6,
 };
 
-/* Who may call it.  There is no default: 0 does not compile into the table's checks. */
+/*
+ * Who may call it.  There is no default: ROUTE() does not compile without it, and no program
+ * starts with a row that has 0 in it.
+ */
 enum route_access {
 	ACCESS_PUBLIC = 1, /* anybody; credentials are not looked at */
 	ACCESS_OPTIONAL,   /* anybody; a principal is noted when credentials are good */

@@ -275,6 +275,20 @@ def test_heartbeats_are_no_change(api, token):
     refused(api.post(f"/api/v1/agents/{uuid.uuid4()}/heartbeat", token), 404)
 
 
+def test_a_record_outlives_its_owner(stack, api, token):
+    name = f"owner-{uuid.uuid4()}"
+    stack.add_user(name, "user")
+    record = make(api, stack.ctl("token", name).stdout.split()[-1])
+    path = f"/api/v1/agents/{record['id']}"
+    gone = api.delete(f"/api/auth/users/{record['owner_id']}", stack.token("admin"))
+    assert gone.status_code in (200, 204), gone.text
+    left = api.get(path, token)
+    assert left.json() == {**record, "owner_id": None}
+    assert left.headers["ETag"] == '"1"'
+    refused(api.patch(path, token, json={"name": "b"}), 403)
+    assert api.patch(path, stack.token("admin"), json={"name": "b"}).status_code == 200
+
+
 def test_ids_that_are_none(api, token):
     for path in ("/api/v1/agents/x", f"/api/v1/agents/{uuid.uuid4()}"):
         refused(api.get(path, token), 404)

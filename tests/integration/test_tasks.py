@@ -106,6 +106,59 @@ def test_every_transition_of_goals_and_plans(make, patch, kind, status):
             assert all(legal in detail for legal in GOAL_STATES[status] or {"nothing else"})
 
 
+TASK_STATES = {
+    "pending": {"ready", "blocked", "cancelled"}, "ready": {"running", "blocked", "cancelled"},
+    "running": {"ready", "completed", "failed", "cancelled"}, "blocked": {"pending", "cancelled"},
+    "failed": {"pending", "cancelled"}, "cancelled": {"pending"}, "completed": set()}
+
+
+def in_status(stack, task, status):
+    with stack.database() as database, database.cursor() as cursor:
+        cursor.execute("UPDATE tasks SET status = %s WHERE id = UNHEX(REPLACE(%s, '-', ''))",
+                       (status, task["id"]))
+    return task
+
+
+@pytest.mark.parametrize("status", TASK_STATES)
+def test_every_transition_of_tasks(stack, make, patch, status):
+    for wanted in TASK_STATES:
+        answer = patch("tasks", in_status(stack, make("tasks"), status), status=wanted)
+        if wanted == status or wanted in TASK_STATES[status] - {"running"}:
+            # What waits for nothing is ready at once.
+            became = "ready" if wanted == "pending" != status else wanted
+            assert expect(answer, 200)["status"] == became
+        elif wanted in TASK_STATES[status]:
+            assert "by a claim" in expect(answer, 409)["detail"]
+        else:
+            detail = expect(answer, 409)["detail"]
+            assert all(legal in detail for legal in TASK_STATES[status] or {"nothing else"})
+
+
+@pytest.mark.parametrize("status", TASK_STATES.keys() - {"running"})
+@pytest.mark.parametrize("verb", ["complete", "fail"])
+def test_only_what_runs_is_handed_back(stack, make, read, post, verb, status):
+    task = in_status(stack, make("tasks"), status)
+    detail = expect(post(task, verb, **({"error": "x"} if verb == "fail" else {})), 409)["detail"]
+    said = "not running" in detail or all(legal in detail for legal in
+                                          TASK_STATES[status] or {"nothing else"})
+    assert said, detail
+    assert read("tasks", task)["status"] == status
+
+
+@pytest.mark.parametrize("verb", ["complete", "fail", "cancel"])
+def test_handing_back_heeds_a_version(api, token, make, read, claim, kind_of_work, verb):
+    task = make("tasks", task_type=kind_of_work)
+    running = expect(claim(make("agents"), task_type=kind_of_work), 200)
+    body = {"complete": {}, "fail": {"error": "x"}, "cancel": None}[verb]
+
+    def hand_back(version):
+        return api.post(f"/api/v1/tasks/{task['id']}/{verb}", token, json=body,
+                        headers={"If-Match": f'"{version}"'})
+    expect(hand_back(running["version"] - 1), 412)
+    assert read("tasks", task) == running
+    assert hand_back(running["version"]).headers["ETag"] == f'"{running["version"] + 1}"'
+
+
 def test_when_a_goal_ended(make, patch):
     goal = make("goals", status="active")
     ended = expect(patch("goals", goal, status="failed"), 200)
@@ -219,6 +272,32 @@ def test_each_task_goes_to_exactly_one(api, token, make, claim, kind_of_work):
     assert len(taken) == len(set(taken)) and set(taken) == made
     for agent, share in zip(agents, shares):
         assert {task["agent_id"] for task in share} <= {agent["id"]}
+
+
+def test_a_key_claims_once(api, token, make, claim, kind_of_work):
+    agent = make("agents")
+    tasks = {make("tasks", task_type=kind_of_work)["id"] for _ in range(2)}
+    body = {"agent_id": agent["id"], "task_type": kind_of_work}
+
+    def claim_with(key):
+        return api.post("/api/v1/tasks/claim", token, json=body, headers={"Idempotency-Key": key})
+    first, again = claim_with("a" + kind_of_work), claim_with("a" + kind_of_work)
+    assert expect(first, 200) == expect(again, 200)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["ETag"] == first.headers["ETag"] and "Location" not in again.headers
+    second = expect(claim_with("b" + kind_of_work), 200)
+    assert {first.json()["id"], second["id"]} == tasks
+    # Nothing was taken, so nothing is kept.
+    assert claim_with("c" + kind_of_work).status_code == 204
+    third = make("tasks", task_type=kind_of_work)
+    assert expect(claim_with("c" + kind_of_work), 200)["id"] == third["id"]
+
+
+def test_an_agents_own_tasks_come_first(make, claim, kind_of_work):
+    agent = make("agents")
+    make("tasks", task_type=kind_of_work, priority=10)
+    own = make("tasks", task_type=kind_of_work, priority=1, agent_id=agent["id"])
+    assert expect(claim(agent, task_type=kind_of_work), 200)["id"] == own["id"]
 
 
 def test_a_claim_needs_an_agent(api, token, claim):
