@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -116,6 +117,17 @@ static void accept_one(struct engine *e, bool tcp, struct back_off *b)
 	}
 }
 
+/*
+ * The other threads may let others finish (SCHED_BATCH).  If acceptors did, the one that runs
+ * first would find the connections that were meant for others.
+ */
+static void wake_at_once(void)
+{
+	const struct sched_param param = {0};
+	if (sched_getscheduler(0) == SCHED_BATCH)
+		(void)sched_setscheduler(0, SCHED_OTHER, &param); /* what one may always have */
+}
+
 void *acceptor_main(void *engine)
 {
 	struct engine *e = engine;
@@ -123,6 +135,7 @@ void *acceptor_main(void *engine)
 	bool tcp = is_tcp(e->config.listen_fd);
 	sigset_t wake;
 	stack_touch();
+	wake_at_once();
 	sigemptyset(&wake);
 	sigaddset(&wake, ENGINE_WAKE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);

@@ -30,7 +30,8 @@ def answers_of_all_workers(stack, ask):
     """What ask(api, turn) returned, asked until each worker has answered often."""
     api = stack.api()
     before = requests_by_worker(api)
-    with Load(stack.url, [ask] * 8) as load:
+    # So many that each worker has connections: of a few one worker may have all.
+    with Load(stack.url, [ask] * 24) as load:
         wait_for(lambda: all(now - before[i] > 20 for i, now in requests_by_worker(api).items()),
                  what="an answer of each worker")
     assert load.failures() == []
