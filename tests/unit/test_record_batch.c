@@ -97,7 +97,8 @@ struct reader {
 	struct record_access access;
 	_Atomic pid_t tid;
 	_Atomic bool over;
-	enum err refuses; /* what borrowing a connection ends with */
+	_Atomic bool hangs; /* in borrowing a connection */
+	enum err refuses;   /* what borrowing a connection ends with */
 	enum err err;
 	int64_t value; /* what the record says of its number */
 	struct errmsg why;
@@ -106,6 +107,8 @@ struct reader {
 static enum err borrow(void *context, struct db_conn **db, struct errmsg *why)
 {
 	struct reader *r = context;
+	while (atomic_load(&r->hangs))
+		test_sleep_ms(1);
 	*db = r->db;
 	return r->refuses == ERR_OK ? ERR_OK : err_set(why, r->refuses, "no connection");
 }
@@ -496,13 +499,20 @@ static void test_peeking_locks_the_second_time(void **state)
 static void test_behind_a_write_it_reads_by_itself(void **state)
 {
 	(void)state;
-	struct reader r;
+	struct reader hangs, r;
 	struct peeking p = {.reader = &r, .writes_first = true};
-	prepare(&r, &projects, 4, 600000);
+	prepare(&hangs, &projects, 1, 600000);
+	atomic_store(&hangs.hangs, true);
+	start(&hangs);
+	prepare(&r, &projects, 4, 20000); /* of which it would wait half for the other */
+	int64_t began_ns = clock_mono_ns();
 	assert_int_equal(db_transaction(r.db, peek, &p, NULL), ERR_CONFLICT);
+	assert_true(clock_mono_ns() - began_ns < 10 * NS_PER_S);
 	assert_int_equal(r.value, 44);
 	assert_int_equal(p.unlocked[0], 0);
 	finish(&r);
+	atomic_store(&hangs.hangs, false);
+	end_well(&hangs, 1);
 }
 
 /* Many at once; each changes a project of its own and finds what it wrote. */
