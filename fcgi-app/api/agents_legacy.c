@@ -139,7 +139,7 @@ static enum err read_page(const struct http_request *r, struct legacy_page *page
 	enum err err = legacy_page_read(r, page, why);
 	if (err == ERR_OK && page->skip > PROFILE_SKIP_MAX)
 		return err_set(why, ERR_INVALID,
-			       "page: begins behind %d agents; /api/v1/agents goes on",
+			       "%s: begins behind %d agents; /api/v1/agents goes on", page->asked,
 			       PROFILE_SKIP_MAX);
 	return err;
 }

@@ -30,6 +30,11 @@ void header_put(struct json_writer *w, const char *name, const char *description
 	put(w, name, "string", description);
 }
 
+void retry_header_put(struct json_writer *w)
+{
+	put(w, "Retry-After", "integer", "Seconds to wait before the next attempt.");
+}
+
 void limit_headers_put(struct json_writer *w)
 {
 	for (size_t i = 0; i < ARRAY_LEN(limit_headers); i++)

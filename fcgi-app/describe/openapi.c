@@ -134,7 +134,7 @@ static void put_problem_headers(struct json_writer *w, enum err err)
 		header_put(w, "WWW-Authenticate", "The scheme that is taken.");
 	limit_headers_refer(w); /* where the route is limited */
 	if (err == ERR_UNAVAILABLE || err == ERR_RATE_LIMITED)
-		header_put(w, "Retry-After", "Seconds to wait before the next attempt.");
+		retry_header_put(w);
 	json_end(w);
 }
 

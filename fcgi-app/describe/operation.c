@@ -185,19 +185,27 @@ static void open_response(struct json_writer *w, int status)
 	json_key(w, key);
 }
 
-static void put_headers(struct json_writer *w, const struct route *route)
+static void put_headers(struct json_writer *w, const struct route *route, int status)
 {
 	bool limited = route->rate != RATE_NONE;
-	if (!limited && !policy_answers_record(route))
+	bool has_tag = policy_answers_record(route) || route->also == 304;
+	if (!limited && !has_tag && !policy_has_pages(route) && status != 503)
 		return;
 	json_key(w, "headers");
 	json_object(w);
 	if (limited)
 		limit_headers_refer(w);
-	if (policy_answers_record(route))
-		header_put(w, "ETag", "The record's version.");
+	if (has_tag)
+		header_put(w, "ETag", "The version of what is answered.");
 	if (policy_makes_record(route))
 		header_put(w, "Location", "The record's path.");
+	if (policy_heeds_key(route))
+		header_put(w, "Idempotency-Replayed",
+			   "true when this Idempotency-Key had been answered before.");
+	if (policy_has_pages(route))
+		header_put(w, "Link", "The next page, as rel=\"next\"; the last has none.");
+	if (status == 503)
+		retry_header_put(w);
 	json_end(w);
 }
 
@@ -222,7 +230,7 @@ static void put_answer(struct json_writer *w, const struct route *route, int sta
 	json_object(w);
 	json_put_string(w, "description",
 			status == 304 ? "It is as the client knows it." : route->summary);
-	put_headers(w, route);
+	put_headers(w, route, status);
 	if (status != 204 && status != 304)
 		put_content(w, route, status);
 	json_end(w);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "json/schema.h"
 
 const struct policy_problem policy_problems[] = {
     {ERR_MALFORMED, "The request can't be read: broken JSON, or a broken escape in the path."},
@@ -73,6 +74,14 @@ bool policy_answers_record(const struct route *route)
 	bool is_one = strchr(route->path, '{') != NULL && route->method == HTTP_GET;
 	bool is_changed = policy_changes_record(route) && route->method != HTTP_DELETE;
 	return route->resource != NULL && (is_one || is_changed || policy_heeds_key(route));
+}
+
+bool policy_has_pages(const struct route *route)
+{
+	for (size_t i = 0; route->takes != NULL && i < route->takes->count; i++)
+		if (strcmp(route->takes->fields[i].name, "cursor") == 0)
+			return true;
+	return false;
 }
 
 bool policy_can_fail(const struct route *route, enum err err)

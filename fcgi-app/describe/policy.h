@@ -41,6 +41,9 @@ bool policy_heeds_key(const struct route *route);
 bool policy_changes_record(const struct route *route);
 bool policy_answers_record(const struct route *route);
 
+/* Whether it answers with a page of a list (http/paging.h). */
+bool policy_has_pages(const struct route *route);
+
 /* "Needs the role admin. API keys are refused. …" */
 void policy_text(const struct route *route, struct strbuf *out);
 

@@ -9,9 +9,9 @@
 	"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Traceparent, "     \
 	"X-API-Key, X-Request-Id"
 #define SERVER_HEADERS                                                                             \
-	"Allow, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, "   \
-	"Traceresponse, WWW-Authenticate, X-RateLimit-Limit, X-RateLimit-Remaining, "              \
-	"X-RateLimit-Reset, X-Request-Id"
+	"Allow, ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, "         \
+	"Retry-After, Server-Timing, Traceresponse, WWW-Authenticate, X-RateLimit-Limit, "         \
+	"X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id"
 /* For how long a browser need not ask again, in seconds.  Two hours is the most that all take. */
 #define PREFLIGHT_AGE "7200"
 

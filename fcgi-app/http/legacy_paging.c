@@ -28,6 +28,7 @@ enum err legacy_page_read(const struct http_request *r, struct legacy_page *out,
 	if (err != ERR_OK)
 		return err;
 	out->size = (uint64_t)size;
+	out->asked = offset >= 0 ? "offset" : "page";
 	out->skip = offset >= 0 ? (uint64_t)offset : (uint64_t)((number - 1) * size);
 	out->number = out->skip / out->size + 1;
 	return ERR_OK;
@@ -45,7 +46,8 @@ void legacy_page_put(struct json_writer *w, const struct legacy_page *page, uint
 		     bool cached)
 {
 	uint64_t pages = (total + page->size - 1) / page->size;
-	bool has_next = page->skip + page->size<total, has_prev = page->number> 1;
+	bool has_next = total > page->skip + page->size;
+	bool has_prev = page->number > 1;
 	json_put_uint(w, "total", total);
 	json_key(w, "meta");
 	json_object(w);

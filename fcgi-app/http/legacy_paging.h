@@ -21,6 +21,7 @@ struct legacy_page {
 	uint64_t number; /* from 1 */
 	uint64_t size;
 	uint64_t skip;
+	const char *asked; /* the parameter that said so */
 };
 
 enum {

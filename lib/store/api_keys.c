@@ -10,6 +10,9 @@
 	"k.id, k.user_id, u.username, k.name, k.prefix, k.scopes, k.agent_id, k.created_at,"       \
 	" k.expires_at, k.last_used_at, k.revoked_at"
 #define KEY_TABLES " FROM api_keys k JOIN users u ON u.id = k.user_id"
+/* Few users with many keys would otherwise be read first, and all their keys sorted. */
+#define KEY_TABLES_ALONG(index)                                                                    \
+	" FROM api_keys k FORCE INDEX (" index ") STRAIGHT_JOIN users u ON u.id = k.user_id"
 
 enum {
 	COL_ID,
@@ -120,11 +123,11 @@ static enum err select_page(struct db_conn *db, struct arena *arena,
 			    const struct api_key_page *page, struct db_result *rows,
 			    struct errmsg *why)
 {
-	static const char all[] =
-	    "SELECT " KEY_COLUMNS KEY_TABLES " WHERE k.id < ? ORDER BY k.id DESC LIMIT ? OFFSET ?";
-	static const char of_one[] =
-	    "SELECT " KEY_COLUMNS KEY_TABLES
-	    " WHERE k.id < ? AND k.user_id = ? ORDER BY k.id DESC LIMIT ? OFFSET ?";
+	static const char all[] = "SELECT " KEY_COLUMNS KEY_TABLES_ALONG(
+	    "PRIMARY") " WHERE k.id < ? ORDER BY k.id DESC LIMIT ? OFFSET ?";
+	static const char of_one[] = "SELECT " KEY_COLUMNS KEY_TABLES_ALONG(
+	    "api_keys_user") " WHERE k.id < ? AND k.user_id = ? ORDER BY k.id DESC LIMIT ? OFFSET "
+			     "?";
 	struct uuid last;
 	memset(last.bytes, 0xff, sizeof(last.bytes));
 	const struct db_value before = id_value(page->before != NULL ? page->before : &last);

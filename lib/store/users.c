@@ -80,7 +80,8 @@ enum err users_list(struct db_conn *db, struct arena *arena, uint64_t skip, uint
 		    struct user **out, size_t *count, struct errmsg *why)
 {
 	static const char sql[] =
-	    "SELECT " USER_COLUMNS " FROM users ORDER BY username LIMIT ? OFFSET ?";
+	    "SELECT " USER_COLUMNS
+	    " FROM users FORCE INDEX (users_username) ORDER BY username LIMIT ? OFFSET ?";
 	struct db_result rows;
 	enum err err = db_query(db, arena, sql, DB_BINDS(db_u64(limit), db_u64(skip)), &rows, why);
 	if (err != ERR_OK)

@@ -73,12 +73,25 @@ def pytest_configure(config):
     os.environ["TSAN_OPTIONS"] += ":second_deadlock_stack=1:history_size=4"
 
 
+def _reports():
+    """The files that sanitizers wrote so far."""
+    return set(glob.glob(_REPORTS + "/report*"))
+
+
 def pytest_sessionfinish(session, exitstatus):
     """A sanitizer's report fails the run, even when no test saw anything."""
-    for path in sorted(glob.glob(_REPORTS + "/report*")):
-        with open(path, encoding="utf-8", errors="replace") as f:
-            print(f"\nsanitizer report {os.path.basename(path)}:\n{f.read()}")
+    if _reports():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    for path in sorted(_reports()):
+        with open(path, encoding="utf-8", errors="replace") as f:
+            terminalreporter.section(f"sanitizer {os.path.basename(path)}", sep="=")
+            terminalreporter.write_line(f.read())
+
+
+def pytest_unconfigure(config):
     shutil.rmtree(_REPORTS, ignore_errors=True)
 
 
@@ -104,6 +117,14 @@ def _described():
     WATCH.take()
     yield
     assert WATCH.take() == []
+
+
+@pytest.fixture(autouse=True)
+def _unreported():
+    """The test during which a sanitizer reports fails, so that it is named."""
+    before = _reports()
+    yield
+    assert _reports() == before
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,19 @@ def test_a_key_is_revoked_by_its_owner_or_an_administrator(api, account, admin_t
         assert cursor.fetchall() == ((person.name, "create"), ("admin", "revoke"))
 
 
+def test_a_key_ends_with_the_agent_that_it_acts_as(api, user_token):
+    agents = [api.post(AGENTS, user_token, json={"name": "an agent"}).json() for _ in range(2)]
+    bound, of_other = (make(api, user_token, "agents:read", agent_id=agent["id"]) for agent in agents)
+    free = make(api, user_token, "agents:read")
+    assert use(api, bound).status_code == 200
+    assert api.delete(f"{AGENTS}/{agents[0]['id']}", user_token).status_code == 204
+    wait_for(lambda: use(api, bound).status_code == 401, 5, "the end of its key")
+    assert_problem(use(api, bound), 401)
+    assert use(api, of_other).status_code == use(api, free).status_code == 200
+    left = {key["id"] for key in api.get(KEYS, user_token, params={"limit": 200}).json()["items"]}
+    assert {of_other["id"], free["id"]} <= left and bound["id"] not in left
+
+
 def test_lists_show_the_own_keys_and_administrators_all(api, account, admin_token):
     token, other = account().token(), account().token()
     made = [make(api, token, "tasks:read")["id"] for _ in range(3)]

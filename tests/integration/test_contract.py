@@ -37,7 +37,7 @@ DOCUMENT = {
 ID = "01a21412-de99-70d6-964d-71d26801dd6c"
 
 
-def answer(path, status, body=None, media="application/json", method="GET", app=True):
+def answer(path, status, body=None, media="application/json", method="GET", app=True, **headers):
     made = requests.Response()
     made.status_code = status
     made.request = requests.Request(method, "http://localhost" + path).prepare()
@@ -47,6 +47,7 @@ def answer(path, status, body=None, media="application/json", method="GET", app=
         made.headers["Content-Type"] = media
     if app:
         made.headers["Server-Timing"] = "total;dur=1"
+    made.headers.update(headers)
     return made
 
 
@@ -78,6 +79,7 @@ BAD = {
     "an error that is no problem": answer("/toys", 503, {"error": 1}, "application/problem+json"),
     "an error of another type": answer("/toys", 503, PROBLEM),
     "a body where none belongs": answer("/toys/7", 204, {}, method="DELETE"),
+    "a header that is not described": answer("/toys", 200, {"items": []}, Link="<>"),
     "a route that is not described": answer("/nowhere", 200, {}),
     "a method that is not described": answer("/toys", 200, {}, method="PUT"),
     "the row of {id} for a path of its own": answer("/toys/best", 200, "a toy", "text/plain"),

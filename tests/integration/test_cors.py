@@ -52,8 +52,8 @@ def access_headers(answer):
 def assert_readable(answer, origin):
     assert answer.headers["Access-Control-Allow-Origin"] == origin
     assert answer.headers["Access-Control-Allow-Credentials"] == "true"
-    assert {"etag", "location", "link", "ratelimit", "ratelimit-policy", "retry-after",
-            "x-ratelimit-remaining", "x-request-id"} <= listed(
+    assert {"etag", "idempotency-replayed", "location", "link", "ratelimit", "ratelimit-policy",
+            "retry-after", "x-ratelimit-remaining", "x-request-id"} <= listed(
                 answer, "Access-Control-Expose-Headers")
     assert "origin" in listed(answer, "Vary")
 

@@ -157,9 +157,15 @@ static void test_a_status_without_a_body_has_none(void **state)
 	says(out.data, "\"204\":{\"description\":\"A toy\"},");
 	says(out.data, "the scope toys:write.");
 	render(&cached, &out);
-	says(out.data, "\"304\":{\"description\":\"It is as the client knows it.\"},");
+	says(out.data,
+	     "\"304\":{\"description\":\"It is as the client knows it.\","
+	     "\"headers\":{\"ETag\":{\"description\":\"The version of what is answered.\","
+	     "\"schema\":{\"type\":\"string\"}}}},");
 	render(&unready, &out);
-	says(out.data, "\"503\":{\"description\":\"A toy\",\"content\":{\"application/json\":"
+	says(out.data, "\"200\":{\"description\":\"A toy\",\"content\":");
+	says(out.data, "\"503\":{\"description\":\"A toy\",\"headers\":{\"Retry-After\":"
+		       "{\"description\":\"Seconds to wait before the next attempt.\","
+		       "\"schema\":{\"type\":\"integer\"}}},\"content\":{\"application/json\":"
 		       "{\"schema\":{\"$ref\":\"#/components/schemas/Toy\"}},"
 		       "\"application/problem+json\":"
 		       "{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}}");
@@ -170,7 +176,12 @@ static void test_records_have_tags_and_keys(void **state)
 {
 	(void)state;
 	const void *const resource = rows; /* only whether there is one matters */
+	static const struct field page_fields[] = {
+	    {"cursor", FIELD_STRING, 0, 1, 9, .summary = "Goes on"}};
+	static const struct schema page = SCHEMA("ToyPage", page_fields);
 	const struct route list = TOY_ROUTE(HTTP_GET, "/toys"),
+			   pages = ROW(HTTP_GET, ACCESS_USER, "toys", RATE_READ, BODY_NONE,
+				       .answers = &toy, .takes = &page),
 			   make = {.method = HTTP_POST,
 				   .path = "/toys",
 				   .access = ACCESS_USER,
@@ -190,8 +201,13 @@ static void test_records_have_tags_and_keys(void **state)
 	STRBUF_CLEANUP out = STRBUF_INIT;
 	render(&list, &out);
 	lacks(out.data, "ETag");
+	lacks(out.data, "Link");
 	lacks(out.data, "parameters");
+	render(&pages, &out);
+	says(out.data, "\"Link\":{\"description\"");
+	lacks(out.data, "Idempotency-Replayed");
 	render(&make, &out);
+	says(out.data, "\"Idempotency-Replayed\":{\"description\"");
 	says(out.data, "\"parameters\":[{\"name\":\"Idempotency-Key\",\"in\":\"header\"");
 	says(out.data, "\"ETag\":{\"description\"");
 	says(out.data, "\"Location\":{");
