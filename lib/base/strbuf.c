@@ -37,12 +37,10 @@ void strbuf_borrow(struct strbuf *b, const char *text)
 	b->len = strlen(text);
 }
 
-bool strbuf_reserve(struct strbuf *b, size_t extra)
+bool strbuf_grow(struct strbuf *b, size_t extra)
 {
 	if (b->failed)
 		return false;
-	if (b->cap > 0 && extra < b->cap - b->len)
-		return true;
 	AN_INVARIANT(b->cap > 0 || b->len == 0); /* borrowed text does not grow */
 	size_t want;
 	if (__builtin_add_overflow(b->len, extra, &want) || want > SIZE_MAX / 4) {
@@ -61,28 +59,6 @@ bool strbuf_reserve(struct strbuf *b, size_t extra)
 	b->data = data;
 	b->cap = cap;
 	return true;
-}
-
-void strbuf_add(struct strbuf *b, const void *bytes, size_t len)
-{
-	if (len == 0 || !strbuf_reserve(b, len))
-		return;
-	memcpy(b->data + b->len, bytes, len);
-	b->len += len;
-	b->data[b->len] = '\0';
-}
-
-void strbuf_adds(struct strbuf *b, const char *text)
-{
-	strbuf_add(b, text, strlen(text));
-}
-
-void strbuf_addc(struct strbuf *b, char c)
-{
-	if (!strbuf_reserve(b, 1))
-		return;
-	b->data[b->len++] = c;
-	b->data[b->len] = '\0';
 }
 
 void strbuf_addu(struct strbuf *b, uint64_t value)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct strbuf {
 	char *data;
@@ -37,12 +38,35 @@ void strbuf_release(struct strbuf *b);
 /* Takes a constant text instead of memory: to be read, cleared or released, no more. */
 void strbuf_borrow(struct strbuf *b, const char *text);
 
-/* Room for `extra` more bytes plus the NUL; false and the flag when there is none. */
-bool strbuf_reserve(struct strbuf *b, size_t extra);
+/* What strbuf_reserve() does when there is no room yet. */
+bool strbuf_grow(struct strbuf *b, size_t extra);
 
-void strbuf_add(struct strbuf *b, const void *bytes, size_t len);
-void strbuf_adds(struct strbuf *b, const char *text);
-void strbuf_addc(struct strbuf *b, char c);
+/* Room for `extra` more bytes plus the NUL; false and the flag when there is none. */
+static inline bool strbuf_reserve(struct strbuf *b, size_t extra)
+{
+	return (!b->failed && b->cap > 0 && extra < b->cap - b->len) || strbuf_grow(b, extra);
+}
+
+/* An answer is thousands of these, so they are part of who calls them. */
+static inline void strbuf_add(struct strbuf *b, const void *bytes, size_t len)
+{
+	if (len == 0 || !strbuf_reserve(b, len))
+		return;
+	memcpy(b->data + b->len, bytes, len);
+	b->len += len;
+	b->data[b->len] = '\0';
+}
+
+static inline void strbuf_adds(struct strbuf *b, const char *text)
+{
+	strbuf_add(b, text, strlen(text));
+}
+
+static inline void strbuf_addc(struct strbuf *b, char c)
+{
+	strbuf_add(b, &c, 1);
+}
+
 void strbuf_addu(struct strbuf *b, uint64_t value);
 void strbuf_addi(struct strbuf *b, int64_t value);
 void strbuf_addf(struct strbuf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
