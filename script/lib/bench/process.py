@@ -1,6 +1,6 @@
 """What /proc says of a process that is measured."""
 
-import os
+import glob
 
 
 def rss_kib(pid):
@@ -16,7 +16,13 @@ def children_of(parent):
 
 
 def cpu_seconds(pid):
-    """Processor time of all its threads, in user and kernel mode."""
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
-        fields = f.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Processor time of its threads, in user and kernel mode, as the scheduler counts it:
+    /proc/PID/stat rounds to hundredths, which is percents of a short load."""
+    threads = glob.glob(f"/proc/{pid}/task/*/schedstat")
+    if not threads:
+        raise ProcessLookupError(pid)
+    total = 0
+    for path in threads:
+        with open(path, encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
