@@ -135,6 +135,8 @@ static void put_problem_headers(struct json_writer *w, enum err err)
 	limit_headers_refer(w); /* where the route is limited */
 	if (err == ERR_UNAVAILABLE || err == ERR_RATE_LIMITED)
 		retry_header_put(w);
+	if (err == ERR_RATE_LIMITED)
+		policy_header_put(w);
 	json_end(w);
 }
 

@@ -207,7 +207,8 @@ void http_limit_headers(const struct http_request *r, struct http_response *resp
 	struct strbuf *out = &response->headers;
 	if (v->count == 0)
 		return;
-	put_policies(out, v);
+	if (v->refused)
+		put_policies(out, v);
 	put_states(out, v);
 	const struct ratelimit_window *one = tightest(v);
 	put_number(out, "X-RateLimit-Limit: ", one->limit);

@@ -85,7 +85,6 @@ static void test_an_operation_says_all_of_its_row(void **state)
 	    "{\"name\":\"limit\",\"in\":\"query\",\"description\":\"How many\","
 	    "\"schema\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}}],"
 	    "\"responses\":{\"200\":{\"description\":\"A toy\",\"headers\":{"
-	    "\"RateLimit-Policy\":{\"$ref\":\"#/components/headers/RateLimit-Policy\"},"
 	    "\"RateLimit\":{\"$ref\":\"#/components/headers/RateLimit\"},"
 	    "\"X-RateLimit-Limit\":{\"$ref\":\"#/components/headers/X-RateLimit-Limit\"},"
 	    "\"X-RateLimit-Remaining\":{\"$ref\":\"#/components/headers/X-RateLimit-Remaining\"},"
