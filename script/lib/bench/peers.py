@@ -47,7 +47,7 @@ NEVER_MET = {f"ratelimit_{name}": "1000000000" for name in (
 class Stack:
     """A private Ziggie from script/server, run in the foreground as our child."""
 
-    def __init__(self, children, source, build):
+    def __init__(self, children, source, build, **settings):
         self.children = children
         self.source = source
         self.state = children.path("state")
@@ -56,7 +56,7 @@ class Stack:
             "server",
             [os.path.join(source, "script", "server"), "--state", self.state, "--port", "0",
              "--build-dir", build,
-             *(f"--set={name}={value}" for name, value in NEVER_MET.items())],
+             *(f"--set={name}={value}" for name, value in {**NEVER_MET, **settings}.items())],
             120, self._ready)
         record = self._record()
         self.port = record["port"]
