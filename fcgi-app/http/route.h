@@ -24,10 +24,7 @@ enum http_method {
 	HTTP_OPTIONS = 1 << 6,
 };
 
-/*
- * Who may call it.  There is no default: ROUTE() does not compile without it, and no program
- * starts with a row that has 0 in it.
- */
+/* Who may call it.  There is no default: ROUTE() does not compile without it, or with 0. */
 enum route_access {
 	ACCESS_PUBLIC = 1, /* anybody; credentials are not looked at */
 	ACCESS_OPTIONAL,   /* anybody; a principal is noted when credentials are good */
@@ -113,16 +110,21 @@ struct route {
 #define FAILS(err) (1u << (err))
 _Static_assert(ERR_COUNT <= 32, "a bit for each error");
 
+/* The value of a column; an array of less than nothing, which does not compile, when it is 0. */
+#define ROUTE_GIVEN(value) ((value) + 0 * (int)sizeof(char[(value) != 0 ? 1 : -1]))
+
 /*
- * A row.  Every column up to the summary must be there, or it does not compile; the
- * others are named: ROUTE(HTTP_POST, …, "Create one", .accepts = &goal_schema).
+ * A row, and the only way to write one (script/check-rules).  Every column up to the summary
+ * must be there, or it does not compile (tests/routes.sh); the others are named:
+ * ROUTE(HTTP_POST, …, "Create one", .accepts = &goal_schema).
  */
 #define ROUTE(method_, path_, access_, others_, scope_, rate_, weight_, body_, handler_, summary_, \
 	      ...)                                                                                 \
 	{                                                                                          \
-		.method = (method_), .path = (path_), .access = (access_), .others = (others_),    \
-		.scope = (scope_), .rate = (rate_), .weight = (weight_), .body = (body_),          \
-		.handler = (handler_), .summary = (summary_), ##__VA_ARGS__                        \
+		.method = ROUTE_GIVEN(method_), .path = (path_), .access = ROUTE_GIVEN(access_),   \
+		.others = ROUTE_GIVEN(others_), .scope = (scope_), .rate = ROUTE_GIVEN(rate_),     \
+		.weight = ROUTE_GIVEN(weight_), .body = ROUTE_GIVEN(body_), .handler = (handler_), \
+		.summary = (summary_), ##__VA_ARGS__                                               \
 	}
 
 /* What fcgi-app/routes.c lists: a table of rows from each api file. */
