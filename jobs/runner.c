@@ -103,6 +103,8 @@ enum err job_goes_on(struct job_run *run, int percent, const char *message, stru
 
 /* How it ends */
 
+static const struct job_end given_back = {.status = "queued", .attempt_not_used = true};
+
 static struct job_end end_of(const struct job_run *run, enum err err, const struct strbuf *result,
 			     const struct errmsg *why)
 {
@@ -112,7 +114,7 @@ static struct job_end end_of(const struct job_run *run, enum err err, const stru
 	if (run->cancelled)
 		return (struct job_end){.status = "cancelled"};
 	if (err == ERR_CANCELLED)
-		return (struct job_end){.status = "queued", .attempt_not_used = true};
+		return given_back;
 	if (err == ERR_INVALID)
 		return (struct job_end){.status = "failed", .error = why->text};
 	return job_end_failed(&run->claim, why->text);
@@ -256,12 +258,14 @@ static enum err take(struct runner *r, struct job_run *run, struct db_conn *db, 
 	run->limit_ns = now + run->work->type->limit_s * NS_PER_S;
 	run->beat_ns = now + r->taking.lease_ms / BEATS_A_LEASE * NS_PER_MS;
 	pthread_mutex_lock(&r->lock);
+	bool given = !r->stop;
 	run->cancelled = run->lost = false;
 	memset(&run->progress, 0, sizeof(run->progress));
-	run->busy = true;
+	run->busy = given;
 	pthread_cond_broadcast(&r->given);
 	pthread_mutex_unlock(&r->lock);
-	return ERR_OK;
+	/* The thread that would do it has ended meanwhile, or is about to. */
+	return given ? ERR_OK : jobs_end(db, &run->claim, &given_back, why);
 }
 
 static bool is_free(struct runner *r, const struct job_run *run)

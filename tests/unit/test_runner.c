@@ -10,6 +10,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,8 @@ enum {
 	PROCESSES = 2,
 	KILLS = 3,
 	PATIENCE_MS = 60000,
-	STEP_MS = 20
+	STEP_MS = 20,
+	JOB_THREADS = 3
 };
 
 /* Toys: what they do stands in tables of their own, by the payload. */
@@ -242,6 +244,48 @@ static void test_a_job_is_given_back_at_the_end(void **state)
 	assert_int_equal(count("status = 'queued' AND attempts = 0 AND lease_id IS NULL"), 2);
 }
 
+/* Its threads go while it still claims. */
+static size_t threads_of(pid_t pid)
+{
+	char path[64];
+	size_t threads = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	DIR *tasks = opendir(path);
+	assert_non_null(tasks);
+	for (const struct dirent *entry; (entry = readdir(tasks)) != NULL;)
+		threads += entry->d_name[0] != '.';
+	closedir(tasks);
+	return threads;
+}
+
+static void test_what_is_claimed_while_it_ends_is_given_back(void **state)
+{
+	(void)state;
+	struct db_conn *db = test_mariadb_connect(test_mariadb_root());
+	pid_t pid = start_runner();
+	assert_int_equal(db_exec(db, "LOCK TABLES ziggie.jobs WRITE", DB_NO_BINDS, NULL, NULL),
+			 ERR_OK);
+	assert_int_equal(
+	    db_exec(db,
+		    "INSERT INTO ziggie.jobs (id, created_at, updated_at, job_type, status,"
+		    " payload, max_attempts, repeatable, run_after) VALUES (UNHEX(MD5('late')),"
+		    " UTC_TIMESTAMP(), UTC_TIMESTAMP(), 'add', 'queued', '{}', 9, TRUE,"
+		    " '2020-01-01')",
+		    DB_NO_BINDS, NULL, NULL),
+	    ERR_OK);
+	while (test_mariadb_number("SELECT COUNT(*) FROM information_schema.processlist"
+				   " WHERE state LIKE 'Waiting for table metadata lock'") == 0)
+		test_sleep_ms(STEP_MS);
+	size_t threads = threads_of(pid);
+	kill(pid, SIGTERM);
+	while (threads_of(pid) + JOB_THREADS > threads)
+		test_sleep_ms(STEP_MS);
+	assert_int_equal(db_exec(db, "UNLOCK TABLES", DB_NO_BINDS, NULL, NULL), ERR_OK);
+	assert_int_equal(end_runner(pid, SIGCONT), 0);
+	assert_int_equal(count("status = 'queued' AND attempts = 0 AND lease_id IS NULL"), 1);
+	db_close(db);
+}
+
 static void test_a_running_job_is_cancelled(void **state)
 {
 	(void)state;
@@ -280,6 +324,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_killed_anywhere_each_is_done_once_or_seen_to_have_failed),
 	    TEST(test_a_job_is_given_back_at_the_end),
+	    TEST(test_what_is_claimed_while_it_ends_is_given_back),
 	    TEST(test_a_running_job_is_cancelled),
 	    TEST(test_failures_are_tried_again_and_then_dead),
 	};
