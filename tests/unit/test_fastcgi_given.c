@@ -68,7 +68,7 @@ static void add_pair(struct pair_list *list, const char *name, const char *value
 
 static void list_pairs(const struct sample *sample, struct pair_list *list)
 {
-	const char *value = NULL;
+	const char *value = "";
 	list->count = 0;
 	for (const char *const *at = sample->names_and_values; at[0] != NULL; at += 2)
 		add_pair(list, at[0], value = at[1]);
