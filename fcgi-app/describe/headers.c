@@ -6,7 +6,6 @@
 static const struct limit_header {
 	const char *name, *type, *description;
 } limit_headers[] = {
-    {"RateLimit", "string", "What is left of the limits that hold here, and for how long."},
     {"X-RateLimit-Limit", "integer", "Of the limit that is nearest: requests in a window."},
     {"X-RateLimit-Remaining", "integer", "What is left of that one."},
     {"X-RateLimit-Reset", "integer", "When its window ends, in seconds since 1970."},
@@ -34,9 +33,10 @@ void retry_header_put(struct json_writer *w)
 	put(w, "Retry-After", "integer", "Seconds to wait before the next attempt.");
 }
 
-void policy_header_put(struct json_writer *w)
+void refusal_headers_put(struct json_writer *w)
 {
 	header_put(w, "RateLimit-Policy", "The limits that hold here.");
+	header_put(w, "RateLimit", "What is left of them, and for how long.");
 }
 
 void limit_headers_put(struct json_writer *w)

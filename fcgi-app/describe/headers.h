@@ -10,7 +10,7 @@
 void header_put(struct json_writer *w, const char *name, const char *description);
 /* Those of a refusal; the first of a 503, too. */
 void retry_header_put(struct json_writer *w);
-void policy_header_put(struct json_writer *w);
+void refusal_headers_put(struct json_writer *w);
 
 /* Those that every answer of a limited route has: themselves, and references to them. */
 void limit_headers_put(struct json_writer *w);

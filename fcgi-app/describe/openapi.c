@@ -136,7 +136,7 @@ static void put_problem_headers(struct json_writer *w, enum err err)
 	if (err == ERR_UNAVAILABLE || err == ERR_RATE_LIMITED)
 		retry_header_put(w);
 	if (err == ERR_RATE_LIMITED)
-		policy_header_put(w);
+		refusal_headers_put(w);
 	json_end(w);
 }
 

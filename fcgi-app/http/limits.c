@@ -148,7 +148,7 @@ enum err http_limit_account(struct http_request *r, const char *username, struct
 
 /* ---- headers ---- */
 
-/* `"name";KEY=number;KEY=number`, without printf's cost: most answers carry these. */
+/* `"name";KEY=number;KEY=number`, without printf's cost. */
 static void put_item(struct strbuf *out, const char *before, const struct ratelimit_window *w,
 		     const char *keys[2], const uint32_t numbers[2])
 {
@@ -207,13 +207,13 @@ void http_limit_headers(const struct http_request *r, struct http_response *resp
 	struct strbuf *out = &response->headers;
 	if (v->count == 0)
 		return;
-	if (v->refused)
-		put_policies(out, v);
-	put_states(out, v);
 	const struct ratelimit_window *one = tightest(v);
 	put_number(out, "X-RateLimit-Limit: ", one->limit);
 	put_number(out, "X-RateLimit-Remaining: ", one->remaining);
 	put_number(out, "X-RateLimit-Reset: ", one->ends_s);
-	if (v->refused)
-		put_number(out, "Retry-After: ", one->seconds_left);
+	if (!v->refused)
+		return;
+	put_policies(out, v);
+	put_states(out, v);
+	put_number(out, "Retry-After: ", one->seconds_left);
 }

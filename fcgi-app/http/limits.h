@@ -25,7 +25,7 @@ enum err http_limit(struct http_request *r, struct errmsg *why);
  */
 enum err http_limit_account(struct http_request *r, const char *username, struct errmsg *why);
 
-/* RateLimit, X-RateLimit-… and, with a refusal, RateLimit-Policy and Retry-After. */
+/* X-RateLimit-… and, with a refusal, RateLimit, RateLimit-Policy and Retry-After. */
 void http_limit_headers(const struct http_request *r, struct http_response *response);
 
 #endif

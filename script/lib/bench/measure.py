@@ -1,6 +1,7 @@
 """What is measured, group by group, and what must come out."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Callable
@@ -200,8 +201,10 @@ def memory(bench):
 
 
 def processor_time(bench):
-    rounds = 2 * bench.given.rounds
-    title = f"The workers' processor time for a request of {PROCESSES}, medians of {rounds} rounds"
+    """Many short rounds, and of each only how its loads differ: the machine is by a quarter faster
+    or slower from one minute to the next."""
+    rounds = 4 * bench.given.rounds
+    title = f"The workers' processor time for a request of {PROCESSES}, {rounds} rounds of 1 s"
     print(f"\n{title}")
     pids = [worker["pid"] for worker in bench.stack.workers()]
     spent = {clients: [] for clients in CPU_CLIENTS}
@@ -210,18 +213,19 @@ def processor_time(bench):
         # Up and down, so that a machine that slows down meanwhile favours none.
         for clients in CPU_CLIENTS[::-1 if number % 2 else 1]:
             before = sum(process.cpu_seconds(pid) for pid in pids)
-            seen = bench.load(PROCESSES, clients, bench.given.seconds)
+            seen = bench.load(PROCESSES, clients, 1)
             after = sum(process.cpu_seconds(pid) for pid in pids)
             if seen.errors:
                 raise BenchError(f"{seen.errors} errors with {clients} clients")
             spent[clients].append((after - before) / seen.requests * 1e6)
             print(f"  {number + 1}/{rounds} {clients:>5} clients "
                   f"{spent[clients][-1]:.1f} us", flush=True)
-    us = {clients: median(values) for clients, values in spent.items()}
-    least = min(us.values())
-    rows = [(f"{clients:,} clients", f"{value:.1f}", f"{value / least:.2f}")
-            for clients, value in us.items()]
-    worst = max(us.values()) / least
+    means = [sum(of_round) / len(of_round) for of_round in zip(*spent.values())]
+    shares = {clients: ratio_of(values, means) for clients, values in spent.items()}
+    least = min(shares.values())
+    rows = [(f"{clients:,} clients", f"{median(spent[clients]):.1f}", f"{share / least:.2f}")
+            for clients, share in shares.items()]
+    worst = max(shares.values()) / least
     return [Table(title, ("", "µs", "× the least"), rows)], [
         Judgement(f"processor time for a request, {CPU_CLIENTS[0]} to {CPU_CLIENTS[-1]:,} "
                   "clients, most × least", f"{worst:.2f}", "≤ 1.2", worst <= 1.2)]
@@ -273,39 +277,51 @@ def refusals(bench):
         _compared(f"refusals, × {HEALTH}", runs[refused], runs[served], 0.9)]
 
 
-def _cost(bench):
-    """A second of GET /api/system/processes: the Load, and what a request took of the processor in
-    the workers and in nginx, which has the limiter's header fields to pass on; in us."""
-    pids = [worker["pid"] for worker in bench.stack.workers()] + bench.front.nginx_workers()
-    before = sum(process.cpu_seconds(pid) for pid in pids)
-    seen = bench.load(PROCESSES, CLIENTS, 1)
-    after = sum(process.cpu_seconds(pid) for pid in pids)
-    return seen, (after - before) / seen.requests * 1e6
+class _Meter:
+    """What a stack's workers and its nginx, which has header fields to pass on, take of the
+    processor for a request of a second's load."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.pids = [worker["pid"] for worker in bench.stack.workers()]
+        self.pids += bench.front.nginx_workers()
+
+    def spent(self):
+        return sum(process.cpu_seconds(pid) for pid in self.pids)
+
+    def load(self, clients):
+        """The Load, and the microseconds of a request."""
+        before = self.spent()
+        seen = self.bench.load(PROCESSES, clients, 1)
+        return seen, (self.spent() - before) / seen.requests * 1e6
 
 
 def limiter(bench):
-    """Beside a second stack whose limiter is off, each loaded for a second in turn.
+    """Beside a second stack whose limiter is off, both loaded at once.
 
     The rates of two loads differ by more than the limiter costs.  So the aim is judged by the
     processor time of a request: what the limiter costs is there in full, and a larger share of it
-    than of the rate, in which the load generator has its part.  One stack whose limiter is
-    switched by a reload does not do: the workers of one generation cost up to a fifth more than
-    those of the next, whatever the setting.
+    than of the rate, in which the load generator has its part.  At once, since the machine is
+    by a quarter faster or slower from one second to the next.  And not one stack whose limiter is
+    switched by a reload: the workers of one generation cost up to a fifth more than those of the
+    next, whatever the setting.
     """
-    rounds = 6 * bench.given.rounds
-    title = f"GET {PROCESSES} with the limiter on and off, {CLIENTS} clients"
+    rounds = 12 * bench.given.rounds
+    title = f"GET {PROCESSES} with the limiter on and off, {CLIENTS // 2} clients each, at once"
     print(f"\n{title}")
     runs = {"Ziggie, limiter off": [], "Ziggie, limiter on": []}
     spent = {name: [] for name in runs}
-    with Children() as children:
+    with Children() as children, ThreadPoolExecutor(len(runs)) as both:
         without = Bench(bench.source, bench.given, children)
         without.start(lambda *where: Stack(*where, ratelimit_enabled="no"), Front)
-        stacks = list(zip(runs, (without, bench)))
-        for _, stack in stacks:
-            _cost(stack)
-        for number in range(rounds):
-            for name, stack in stacks[::1 if number % 2 else -1]:
-                seen, us = _cost(stack)
+        meters = dict(zip(runs, (_Meter(without), _Meter(bench))))
+        for number in range(-1, rounds):  # the first warms up
+            begun = {name: both.submit(meter.load, CLIENTS // 2)
+                     for name, meter in meters.items()}
+            for name, load_of in begun.items():
+                seen, us = load_of.result()
+                if number < 0:
+                    continue
                 runs[name].append(seen)
                 spent[name].append(us)
                 print(f"  {number + 1}/{rounds} {name:<28} {seen.rate:>9,.0f}/s   {us:.1f} us   "
