@@ -244,6 +244,20 @@ static const struct job_work *work_of(const struct runner *r, const char *type)
 	return &r->work[i];
 }
 
+/* The thread that would do it has ended meanwhile, or is about to. */
+static enum err give_back(struct job_run *run, struct db_conn *db, struct errmsg *why)
+{
+	/* The claim may have used up the round's time. */
+	const struct deadline limit = deadline_in_ms(JOB_STATEMENT_MS);
+	db_set_deadline(db, &limit);
+	enum err err = jobs_end(db, &run->claim, &given_back, why);
+	if (err == ERR_OK)
+		tell_end(run, &given_back);
+	else
+		tell_lost(run, why);
+	return err;
+}
+
 /* *more says whether it got one. */
 static enum err take(struct runner *r, struct job_run *run, struct db_conn *db, bool *more,
 		     struct errmsg *why)
@@ -264,8 +278,7 @@ static enum err take(struct runner *r, struct job_run *run, struct db_conn *db, 
 	run->busy = given;
 	pthread_cond_broadcast(&r->given);
 	pthread_mutex_unlock(&r->lock);
-	/* The thread that would do it has ended meanwhile, or is about to. */
-	return given ? ERR_OK : jobs_end(db, &run->claim, &given_back, why);
+	return given ? ERR_OK : give_back(run, db, why);
 }
 
 static bool is_free(struct runner *r, const struct job_run *run)

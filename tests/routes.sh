@@ -25,7 +25,7 @@ for column in HTTP_GET '"/x"' ACCESS_USER OTHERS_NONE '"x"' RATE_READ WEIGHT_LIG
     [ "$without" != "$whole" ] && ! compiles "$without"
     report $? "a row without $column does not compile"
 done
-for column in HTTP_GET ACCESS_USER OTHERS_NONE RATE_READ WEIGHT_LIGHT BODY_NONE; do
+for column in HTTP_GET '"/x"' ACCESS_USER OTHERS_NONE '"x"' RATE_READ WEIGHT_LIGHT BODY_NONE '"It"'; do
     ! compiles "$(printf '%s' "$whole" | sed "s|$column|0|")"
     report $? "a row with 0 for $column does not compile"
 done

@@ -58,6 +58,8 @@ refuses "SQL in the API" fcgi-app/api/x.c \
     'const char *q = "SELECT id, name " "FROM users WHERE id = ?";' 'lib/store'
 refuses "a handmade row of routes" fcgi-app/api/x.c \
     'const struct route rows[] = {{.path = "/x", .handler = get_x}};' 'no ROUTE()'
+refuses "a handmade row without names" fcgi-app/api/x.c \
+    'const struct route rows[] = {{HTTP_GET, "/x"}};' 'no ROUTE()'
 refuses "a table that its users would wait for" schema/0100_x.sql \
     'ALTER TABLE agents ADD COLUMN IF NOT EXISTS a INT NULL;' 'LOCK=NONE'
 refuses "a leftover note" lib/base/x.c '/* TODO: later */' 'TODO'

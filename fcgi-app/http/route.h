@@ -110,7 +110,10 @@ struct route {
 #define FAILS(err) (1u << (err))
 _Static_assert(ERR_COUNT <= 32, "a bit for each error");
 
-/* The value of a column; an array of less than nothing, which does not compile, when it is 0. */
+/*
+ * The value of a column; an array of less than nothing, which does not compile, when it is 0.
+ * Texts are literals, which "" tells from anything else.
+ */
 #define ROUTE_GIVEN(value) ((value) + 0 * (int)sizeof(char[(value) != 0 ? 1 : -1]))
 
 /*
@@ -121,10 +124,10 @@ _Static_assert(ERR_COUNT <= 32, "a bit for each error");
 #define ROUTE(method_, path_, access_, others_, scope_, rate_, weight_, body_, handler_, summary_, \
 	      ...)                                                                                 \
 	{                                                                                          \
-		.method = ROUTE_GIVEN(method_), .path = (path_), .access = ROUTE_GIVEN(access_),   \
-		.others = ROUTE_GIVEN(others_), .scope = (scope_), .rate = ROUTE_GIVEN(rate_),     \
+		.method = ROUTE_GIVEN(method_), .path = "" path_, .access = ROUTE_GIVEN(access_),  \
+		.others = ROUTE_GIVEN(others_), .scope = "" scope_, .rate = ROUTE_GIVEN(rate_),    \
 		.weight = ROUTE_GIVEN(weight_), .body = ROUTE_GIVEN(body_), .handler = (handler_), \
-		.summary = (summary_), ##__VA_ARGS__                                               \
+		.summary = "" summary_, ##__VA_ARGS__                                              \
 	}
 
 /* What fcgi-app/routes.c lists: a table of rows from each api file. */

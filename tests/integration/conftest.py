@@ -69,7 +69,8 @@ def pytest_configure(config):
     os.chmod(_REPORTS, 0o1777)
     for name in ("ASAN", "UBSAN", "LSAN", "TSAN"):
         options = os.environ.get(f"{name}_OPTIONS", "")
-        os.environ[f"{name}_OPTIONS"] = f"{options}:log_path={_REPORTS}/report:print_stacktrace=1"
+        os.environ[f"{name}_OPTIONS"] = (
+            f"{options}:log_path={_REPORTS}/report:log_exe_name=1:print_stacktrace=1")
     os.environ["TSAN_OPTIONS"] += ":second_deadlock_stack=1:history_size=4"
 
 
@@ -84,14 +85,10 @@ def pytest_sessionfinish(session, exitstatus):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_unconfigure(config):
     for path in sorted(_reports()):
         with open(path, encoding="utf-8", errors="replace") as f:
-            terminalreporter.section(f"sanitizer {os.path.basename(path)}", sep="=")
-            terminalreporter.write_line(f.read())
-
-
-def pytest_unconfigure(config):
+            print(f"\n=== sanitizer {os.path.basename(path)}\n{f.read()}")
     shutil.rmtree(_REPORTS, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ it leaves out, however many records there are.  So it neither sorts nor builds a
 
 import os
 import re
+import time
 
 import pytest
 
@@ -108,10 +109,19 @@ class Statements:
         os.truncate(self.log, 0)
         answer = self.api.get(path, token or self.token, params=parameters)
         assert answer.status_code == 200, answer.text
+        return answer.json(), [
+            (int(count), text) for count, text in re.findall(
+                r"Rows_examined: (\d+)\n(?:#.*\n)*(?:use .*\n)?SET timestamp.*\n(SELECT [^;]*)",
+                self._settled())]
+
+    def _settled(self):
+        """The log once it is at rest: a statement is written there after its rows were sent."""
+        size = -1
+        while size != os.path.getsize(self.log):
+            size = os.path.getsize(self.log)
+            time.sleep(0.02)
         with open(self.log, encoding="utf-8", errors="replace") as f:
-            found = re.findall(r"Rows_examined: (\d+)\n(?:#.*\n)*(?:use .*\n)?SET timestamp.*\n"
-                               r"(SELECT [^;]*)", f.read())
-        return answer.json(), [(int(count), text) for count, text in found]
+            return f.read()
 
 
 @pytest.fixture(scope="module")

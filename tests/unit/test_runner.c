@@ -258,6 +258,16 @@ static size_t threads_of(pid_t pid)
 	return threads;
 }
 
+static void await_claim(void)
+{
+	static const char waiting[] = "SELECT COUNT(*) FROM information_schema.processlist"
+				      " WHERE state LIKE 'Waiting for table metadata lock'";
+	for (int waited = 0; test_mariadb_number(waiting) == 0; waited += STEP_MS) {
+		assert_true(waited < PATIENCE_MS);
+		test_sleep_ms(STEP_MS);
+	}
+}
+
 static void test_what_is_claimed_while_it_ends_is_given_back(void **state)
 {
 	(void)state;
@@ -273,15 +283,17 @@ static void test_what_is_claimed_while_it_ends_is_given_back(void **state)
 		    " '2020-01-01')",
 		    DB_NO_BINDS, NULL, NULL),
 	    ERR_OK);
-	while (test_mariadb_number("SELECT COUNT(*) FROM information_schema.processlist"
-				   " WHERE state LIKE 'Waiting for table metadata lock'") == 0)
-		test_sleep_ms(STEP_MS);
+	await_claim();
 	size_t threads = threads_of(pid);
 	kill(pid, SIGTERM);
-	while (threads_of(pid) + JOB_THREADS > threads)
+	for (int waited = 0; threads_of(pid) + JOB_THREADS > threads; waited += STEP_MS) {
+		assert_true(waited < PATIENCE_MS);
 		test_sleep_ms(STEP_MS);
+	}
 	assert_int_equal(db_exec(db, "UNLOCK TABLES", DB_NO_BINDS, NULL, NULL), ERR_OK);
 	assert_int_equal(end_runner(pid, SIGCONT), 0);
+	/* It had been claimed. */
+	assert_int_equal(count("started_at IS NOT NULL"), 1);
 	assert_int_equal(count("status = 'queued' AND attempts = 0 AND lease_id IS NULL"), 1);
 	db_close(db);
 }

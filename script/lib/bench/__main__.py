@@ -56,7 +56,8 @@ def build(given):
 
 def method(given):
     return (f"Medians of {given.rounds} rounds of {given.seconds} s; in each round every peer is "
-            "taken in turn, and a ratio is the median of the rounds' ratios.  The load generator, "
+            "taken in turn, unless a table says otherwise, and a ratio is the median of the rounds' "
+            "ratios.  The load generator, "
             "nginx, the peers and, for Ziggie, MariaDB, memcached and the sampler share the "
             "machine's cores.  Every request carries a bearer token.  An error is an answer that "
             "is not 2xx, a connection that failed, or no answer within 2 s.")

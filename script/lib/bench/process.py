@@ -16,8 +16,8 @@ def children_of(parent):
 
 
 def cpu_seconds(pid):
-    """Processor time of its threads, in user and kernel mode, as the scheduler counts it:
-    /proc/PID/stat rounds to hundredths, which is percents of a short load."""
+    """Processor time of its threads, which must not come and go meanwhile, in user and kernel mode,
+    as the scheduler counts it: /proc/PID/stat rounds to hundredths, percents of a short load."""
     threads = glob.glob(f"/proc/{pid}/task/*/schedstat")
     if not threads:
         raise ProcessLookupError(pid)
