@@ -4,11 +4,11 @@
 #include "describe/field_schema.h"
 
 static const struct limit_header {
-	const char *name, *type, *description;
+	const char *name, *description;
 } limit_headers[] = {
-    {"X-RateLimit-Limit", "integer", "Of the limit that is nearest: requests in a window."},
-    {"X-RateLimit-Remaining", "integer", "What is left of that one."},
-    {"X-RateLimit-Reset", "integer", "When its window ends, in seconds since 1970."},
+    {"X-RateLimit-Limit", "Of the limit that is nearest: requests in a window."},
+    {"X-RateLimit-Remaining", "What is left of that one."},
+    {"X-RateLimit-Reset", "When its window ends, in seconds since 1970."},
 };
 
 static void put(struct json_writer *w, const char *name, const char *type, const char *description)
@@ -42,7 +42,7 @@ void refusal_headers_put(struct json_writer *w)
 void limit_headers_put(struct json_writer *w)
 {
 	for (size_t i = 0; i < ARRAY_LEN(limit_headers); i++)
-		put(w, limit_headers[i].name, limit_headers[i].type, limit_headers[i].description);
+		put(w, limit_headers[i].name, "integer", limit_headers[i].description);
 }
 
 void limit_headers_refer(struct json_writer *w)

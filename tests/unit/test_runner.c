@@ -244,7 +244,6 @@ static void test_a_job_is_given_back_at_the_end(void **state)
 	assert_int_equal(count("status = 'queued' AND attempts = 0 AND lease_id IS NULL"), 2);
 }
 
-/* Its threads go while it still claims. */
 static size_t threads_of(pid_t pid)
 {
 	char path[64];
@@ -268,21 +267,12 @@ static void await_claim(void)
 	}
 }
 
-static void test_what_is_claimed_while_it_ends_is_given_back(void **state)
+/* Its other threads have ended when the claim comes through. */
+static void end_while_it_claims(struct db_conn *lock)
 {
-	(void)state;
-	struct db_conn *db = test_mariadb_connect(test_mariadb_root());
-	pid_t pid = start_runner();
-	assert_int_equal(db_exec(db, "LOCK TABLES ziggie.jobs WRITE", DB_NO_BINDS, NULL, NULL),
+	assert_int_equal(db_exec(lock, "LOCK TABLES ziggie.jobs WRITE", DB_NO_BINDS, NULL, NULL),
 			 ERR_OK);
-	assert_int_equal(
-	    db_exec(db,
-		    "INSERT INTO ziggie.jobs (id, created_at, updated_at, job_type, status,"
-		    " payload, max_attempts, repeatable, run_after) VALUES (UNHEX(MD5('late')),"
-		    " UTC_TIMESTAMP(), UTC_TIMESTAMP(), 'add', 'queued', '{}', 9, TRUE,"
-		    " '2020-01-01')",
-		    DB_NO_BINDS, NULL, NULL),
-	    ERR_OK);
+	pid_t pid = start_runner();
 	await_claim();
 	size_t threads = threads_of(pid);
 	kill(pid, SIGTERM);
@@ -290,12 +280,21 @@ static void test_what_is_claimed_while_it_ends_is_given_back(void **state)
 		assert_true(waited < PATIENCE_MS);
 		test_sleep_ms(STEP_MS);
 	}
-	assert_int_equal(db_exec(db, "UNLOCK TABLES", DB_NO_BINDS, NULL, NULL), ERR_OK);
+	assert_int_equal(db_exec(lock, "UNLOCK TABLES", DB_NO_BINDS, NULL, NULL), ERR_OK);
 	assert_int_equal(end_runner(pid, SIGCONT), 0);
-	/* It had been claimed. */
+}
+
+static void test_what_is_claimed_while_it_ends_is_given_back(void **state)
+{
+	(void)state;
+	enum { TRIES = 5 }; /* on a slow machine the claim may have timed out */
+	struct db_conn *lock = test_mariadb_connect(test_mariadb_root());
+	QUEUE("add", "1", "TRUE", "9");
+	for (int i = 0; i < TRIES && count("started_at IS NOT NULL") == 0; i++)
+		end_while_it_claims(lock);
 	assert_int_equal(count("started_at IS NOT NULL"), 1);
 	assert_int_equal(count("status = 'queued' AND attempts = 0 AND lease_id IS NULL"), 1);
-	db_close(db);
+	db_close(lock);
 }
 
 static void test_a_running_job_is_cancelled(void **state)

@@ -200,24 +200,42 @@ def memory(bench):
     ]
 
 
+class _Meter:
+    """What some processes take of the processor for a request of a second's load."""
+
+    def __init__(self, bench, pids):
+        self.bench = bench
+        self.pids = pids
+
+    def _spent(self):
+        return sum(process.cpu_seconds(pid) for pid in self.pids)
+
+    def load(self, clients):
+        """The Load, and the microseconds of a request."""
+        before = self._spent()
+        seen = self.bench.load(PROCESSES, clients, 1)
+        if seen.errors or not seen.requests:
+            raise BenchError(f"{seen.errors} errors of {seen.requests} requests, {clients} clients")
+        return seen, (self._spent() - before) / seen.requests * 1e6
+
+
+def _workers(bench):
+    return [worker["pid"] for worker in bench.stack.workers()]
+
+
 def processor_time(bench):
     """Many short rounds, and of each only how its loads differ: the machine is by a quarter faster
     or slower from one minute to the next."""
     rounds = 4 * bench.given.rounds
     title = f"The workers' processor time for a request of {PROCESSES}, {rounds} rounds of 1 s"
     print(f"\n{title}")
-    pids = [worker["pid"] for worker in bench.stack.workers()]
+    meter = _Meter(bench, _workers(bench))
     spent = {clients: [] for clients in CPU_CLIENTS}
     bench.load(PROCESSES, CLIENTS, 1)
     for number in range(rounds):
         # Up and down, so that a machine that slows down meanwhile favours none.
         for clients in CPU_CLIENTS[::-1 if number % 2 else 1]:
-            before = sum(process.cpu_seconds(pid) for pid in pids)
-            seen = bench.load(PROCESSES, clients, 1)
-            after = sum(process.cpu_seconds(pid) for pid in pids)
-            if seen.errors:
-                raise BenchError(f"{seen.errors} errors with {clients} clients")
-            spent[clients].append((after - before) / seen.requests * 1e6)
+            spent[clients].append(meter.load(clients)[1])
             print(f"  {number + 1}/{rounds} {clients:>5} clients "
                   f"{spent[clients][-1]:.1f} us", flush=True)
     means = [sum(of_round) / len(of_round) for of_round in zip(*spent.values())]
@@ -277,35 +295,14 @@ def refusals(bench):
         _compared(f"refusals, × {HEALTH}", runs[refused], runs[served], 0.9)]
 
 
-class _Meter:
-    """What a stack's workers and its nginx, which has header fields to pass on, take of the
-    processor for a request of a second's load."""
-
-    def __init__(self, bench):
-        self.bench = bench
-        self.pids = [worker["pid"] for worker in bench.stack.workers()]
-        self.pids += bench.front.nginx_workers()
-
-    def spent(self):
-        return sum(process.cpu_seconds(pid) for pid in self.pids)
-
-    def load(self, clients):
-        """The Load, and the microseconds of a request."""
-        before = self.spent()
-        seen = self.bench.load(PROCESSES, clients, 1)
-        if seen.errors or not seen.requests:
-            raise BenchError(f"{seen.errors} errors of {seen.requests} requests")
-        return seen, (self.spent() - before) / seen.requests * 1e6
-
-
 def limiter(bench):
     """Beside a second stack whose limiter is off, both loaded at once.
 
     The rates of two loads differ by more than the limiter costs.  So the aim is judged by the
-    processor time of a request: what the limiter costs is there in full, and a larger share of it
-    than of the rate, in which the load generator has its part.  At once, since the machine is
-    by a quarter faster or slower from one second to the next, so that two loads of one stack with a
-    reload between them differ by more than the limiter costs.
+    processor time of a request in the workers and in nginx, which has the header fields to pass on:
+    what the limiter costs is there in full, and a larger share of it than of the rate, in which the
+    load generator has its part.  At once, since the machine is by a quarter faster or slower from
+    one second to the next.
     """
     rounds = 12 * bench.given.rounds
     title = (f"GET {PROCESSES} with the limiter on and off, {CLIENTS // 2} clients each, "
@@ -316,7 +313,8 @@ def limiter(bench):
     with Children() as children, ThreadPoolExecutor(len(runs)) as both:
         without = Bench(bench.source, bench.given, children)
         without.start(lambda *where: Stack(*where, ratelimit_enabled="no"), Front)
-        meters = dict(zip(runs, (_Meter(without), _Meter(bench))))
+        meters = {name: _Meter(stack, _workers(stack) + stack.front.nginx_workers())
+                  for name, stack in zip(runs, (without, bench))}
         for number in range(-1, rounds):  # the first warms up
             begun = {name: both.submit(meter.load, CLIENTS // 2)
                      for name, meter in meters.items()}
@@ -326,8 +324,8 @@ def limiter(bench):
                     continue
                 runs[name].append(seen)
                 spent[name].append(us)
-                print(f"  {number + 1}/{rounds} {name:<28} {seen.rate:>9,.0f}/s   {us:.1f} us   "
-                      f"errors {seen.errors}", flush=True)
+                print(f"  {number + 1}/{rounds} {name:<28} {seen.rate:>9,.0f}/s   {us:.1f} us",
+                      flush=True)
     off, on = spent.values()
     share = ratio_of(off, on)
     rows = [(name, f"{median(values):.1f}", f"{min(values):.1f}–{max(values):.1f}")
